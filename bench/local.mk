@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The libvhost authors
+#
+# Not installed. make bench builds them; so does make check, to keep them whole.
+
+bench_programs =
+
+check_PROGRAMS += $(bench_programs)
+
+bench: $(bench_programs)

@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (C) 2026 The libvhost authors */
+/* Driver's side of a packed ring (VIRTIO 1.3, 2.8). Memory in, verdict out; no I/O. */
+#include "ring/virtq.h"
+
+#define AVAIL_USED (DESC_F_AVAIL | DESC_F_USED)
+
+/* Where the driver stands while it writes a burst; local, so that it stays in registers. */
+struct cursor {
+	uint32_t pos;		/* in the ring */
+	uint32_t flags;		/* AVAIL and USED in this lap */
+	uint32_t n_free;
+	uint32_t first_flags;	/* of the burst's first descriptor, once it is available */
+	uint16_t head;
+	uint64_t seq;
+};
+
+static inline void advance(uint32_t *pos, uint32_t *flags, uint32_t size)
+{
+	if (unlikely(++*pos == size)) {
+		*pos = 0;
+		*flags ^= AVAIL_USED;
+	}
+}
+
+static int put_table(struct vhost_virtq *vq, struct cursor *c, const struct vhost_virtq_req *req,
+		     bool first)
+{
+	uint32_t flags = c->flags | DESC_F_INDIRECT, writable;
+
+	if (!vq_fill_table(vq, c->head, req->sg, req->out, req->in, true, &writable))
+		return -EINVAL;
+	vq->desc[c->pos].addr = htole64(vq->tables_iova + (uint64_t)c->head * vq->indirect_max * 16);
+	vq->desc[c->pos].word = packed_word(((uint32_t)req->out + req->in) * 16, c->head,
+					    first ? flags ^ AVAIL_USED : flags);
+	if (first)
+		c->first_flags = flags;
+	slot_take(&vq->slots[c->head], req, c->seq++, writable, 1, c->head, true);
+	c->head = vq->shadow[c->head].next;
+	c->n_free--;
+	advance(&c->pos, &c->flags, vq->size);
+	return 1;
+}
+
+/* Take back what a request that is not valid has made look available. */
+static __attribute__((cold)) void hide_again(struct vhost_virtq *vq, const struct cursor *c,
+					     uint32_t n)
+{
+	uint32_t pos = c->pos, flags = c->flags;
+
+	while (n--) {
+		vq->desc[pos].packed.flags = htole16((uint16_t)(flags ^ AVAIL_USED));
+		advance(&pos, &flags, vq->size);
+	}
+}
+
+/*
+ * Write one request. The device goes through the ring in order, so it can't get past
+ * the first descriptor of the burst: that one, and no other, stays unavailable (both
+ * bits inverted) until all are written. Returns 1, 0 if it does not fit, or -EINVAL.
+ */
+static inline __attribute__((always_inline)) int
+put_request(struct vhost_virtq *vq, struct cursor *c, const struct vhost_virtq_req *req, bool first)
+{
+	struct ring_desc *desc = vq->desc;
+	struct vq_desc *shadow = vq->shadow;
+	const struct vhost_sg *sg = req->sg, *out_end, *end;
+	uint32_t size = vq->size, direct_max = vq->direct_max;
+	uint32_t total = (uint32_t)req->out + req->in;
+	uint32_t at = c->pos, flags = c->flags, last_at = at, last_flags = 0;
+	uint32_t hide = first ? AVAIL_USED : 0;
+	struct sg_sum sum = { 0, req->flags };
+	uint16_t id = c->head, last = id;
+	uint64_t readable;
+
+	if (unlikely(total - 1 >= (c->n_free < direct_max ? c->n_free : direct_max))) {
+		switch (vq_judge(vq, req, c->n_free)) {
+		case VQ_INVALID:
+			return -EINVAL;
+		case VQ_FULL:
+			return 0;
+		case VQ_TABLE: {
+			struct cursor copy = *c;	/* keeps *c out of memory */
+			int r = put_table(vq, &copy, req, first);
+
+			*c = copy;
+			return r;
+		}
+		case VQ_DIRECT:
+			break;
+		}
+	}
+	out_end = sg + req->out;
+	end = out_end + req->in;
+	for (; sg < out_end; sg++) {
+		sg_account(&sum, sg);
+		last_at = at;
+		last_flags = flags;
+		desc[at].addr = htole64(sg->iova);
+		desc[at].word = packed_word(sg->len, c->head, (flags | DESC_F_NEXT) ^ hide);
+		hide = 0;
+		shadow[id].addr = sg->iova;
+		shadow[id].len = sg->len;
+		last = id;
+		id = shadow[id].next;
+		advance(&at, &flags, size);
+	}
+	readable = sum.bytes;
+	for (; sg < end; sg++) {
+		sg_account(&sum, sg);
+		last_at = at;
+		last_flags = flags | DESC_F_WRITE;
+		desc[at].addr = htole64(sg->iova);
+		desc[at].word = packed_word(sg->len, c->head,
+					    (flags | DESC_F_NEXT | DESC_F_WRITE) ^ hide);
+		hide = 0;
+		shadow[id].addr = sg->iova;
+		shadow[id].len = sg->len;
+		last = id;
+		id = shadow[id].next;
+		advance(&at, &flags, size);
+	}
+	if (unlikely(!sg_valid(&sum))) {
+		hide_again(vq, c, total);
+		return -EINVAL;
+	}
+	if (first)
+		c->first_flags = total == 1 ? last_flags :
+				 c->flags | DESC_F_NEXT | (req->out ? 0 : DESC_F_WRITE);
+	if (!first || total > 1)
+		desc[last_at].packed.flags = htole16((uint16_t)last_flags);
+	slot_take(&vq->slots[c->head], req, c->seq++, (uint32_t)(sum.bytes - readable),
+		  (uint16_t)total, last, false);
+	c->head = id;
+	c->n_free -= total;
+	c->pos = at;
+	c->flags = flags;
+	return 1;
+}
+
+static int packed_add(struct vhost_virtq *vq, const struct vhost_virtq_req *reqs, unsigned int n)
+{
+	uint16_t *first = &vq->desc[vq->packed.avail_pos].packed.flags;
+	struct cursor c = {
+		.pos = vq->packed.avail_pos,
+		.flags = vq->packed.avail_flags,
+		.n_free = vq->n_free,
+		.head = vq->free_head,
+		.seq = vq->seq,
+	};
+	unsigned int i;
+	int r;
+
+	if (!n)
+		return 0;
+	r = put_request(vq, &c, &reqs[0], true);
+	if (unlikely(r <= 0))
+		return r ? vq_bad_req(vq, &reqs[0]) : 0;
+	for (i = 1; i < n; i++)
+		if (unlikely(put_request(vq, &c, &reqs[i], false) <= 0))
+			break;
+	/* One store publishes the burst (VIRTIO 1.3, 2.8.21.1). */
+	store_release16(vq->platform, first, (uint16_t)c.first_flags);
+	vq->packed.avail_pos = (uint16_t)c.pos;
+	vq->packed.avail_flags = (uint16_t)c.flags;
+	vq->pending += vq->n_free - c.n_free;
+	vq->n_free = c.n_free;
+	vq->free_head = c.head;
+	vq->seq = c.seq;
+	vq->outstanding += i;
+	return (int)i;
+}
+
+static __attribute__((cold, noinline)) int bad_id(struct vhost_virtq *vq, uint32_t id)
+{
+	if (id >= vq->size)
+		return vq_break(vq, "The device returned buffer id %u to a queue of %u.", id, vq->size);
+	return vq_break(vq, "The device returned buffer id %u, which is not outstanding.", id);
+}
+
+/* Is the descriptor at the used position used? What it says comes after (2.8.22). */
+static inline bool is_used(const struct vhost_virtq *vq, uint32_t pos, uint32_t used_flags,
+			   bool platform)
+{
+	return (load_acquire16(platform, &vq->desc[pos].packed.flags) & AVAIL_USED) == used_flags;
+}
+
+static inline __attribute__((always_inline)) int
+collect(struct vhost_virtq *vq, struct vhost_virtq_done *done, unsigned int n, bool platform)
+{
+	struct vq_slot *slots = vq->slots;
+	struct vq_desc *shadow = vq->shadow;
+	uint32_t size = vq->size, n_free = vq->n_free;
+	uint32_t pos = vq->packed.used_pos, flags = vq->packed.used_flags;
+	uint16_t head = vq->free_head;
+	unsigned int i;
+
+	for (i = 0; i < n && is_used(vq, pos, flags, platform); i++) {
+		uint32_t id = load16(&vq->desc[pos].packed.id);
+		uint32_t len = load32(&vq->desc[pos].packed.len);
+		struct vq_slot *s;
+
+		if (unlikely(id >= size || !slots[id].n_desc)) {
+			bad_id(vq, id);
+			break;
+		}
+		s = &slots[id];
+		done_set(&done[i], s, len);
+		shadow[s->last].next = head;
+		head = (uint16_t)id;
+		n_free += s->n_desc;
+		/* The device skips as many as the request took (2.8.6). */
+		pos += s->n_desc;
+		s->n_desc = 0;
+		if (unlikely(pos >= size)) {
+			pos -= size;
+			flags ^= AVAIL_USED;
+		}
+	}
+	vq->packed.used_pos = (uint16_t)pos;
+	vq->packed.used_flags = (uint16_t)flags;
+	vq->free_head = head;
+	vq->n_free = n_free;
+	vq->outstanding -= i;
+	return i || !vq->state ? (int)i : -EBADMSG;
+}
+
+static int collect_in_order(struct vhost_virtq *vq, struct vhost_virtq_done *done, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		uint32_t pos = vq->packed.used_pos;
+
+		if (!vq->batch_left) {
+			uint32_t id;
+
+			if (!is_used(vq, pos, vq->packed.used_flags, vq->platform))
+				break;
+			id = load16(&vq->desc[pos].packed.id);
+			vq->batch_len = load32(&vq->desc[pos].packed.len);
+			vq->batch_left = in_order_batch(vq, id);
+			if (!vq->batch_left) {
+				bad_id(vq, id);
+				return i ? (int)i : -EBADMSG;
+			}
+		}
+		pos += in_order_pop(vq, &done[i]);
+		if (pos >= vq->size) {
+			pos -= vq->size;
+			vq->packed.used_flags ^= AVAIL_USED;
+		}
+		vq->packed.used_pos = (uint16_t)pos;
+	}
+	return (int)i;
+}
+
+/* Position and wrap counter as one value, the way the ring has it (2.8.14). */
+static inline uint16_t off_wrap(uint32_t pos, bool wrap)
+{
+	return (uint16_t)(pos | (uint32_t)wrap << 15);
+}
+
+static inline uint16_t used_off_wrap(const struct vhost_virtq *vq)
+{
+	return off_wrap(vq->packed.used_pos, vq->packed.used_flags);
+}
+
+/* Ask for a notification of the next completion; true if there is one already. */
+static bool packed_arm(struct vhost_virtq *vq)
+{
+	uint16_t at = used_off_wrap(vq);
+
+	if (vq->armed && vq->armed_at == at)
+		return false;
+	vq->armed = true;
+	vq->armed_at = at;
+	store16(&vq->packed.driver->off_wrap, at);
+	/* The offset is there before the flag that makes it count. */
+	store_release16(vq->platform, &vq->packed.driver->flags, EVENT_FLAGS_DESC);
+	full_mb(vq->platform);
+	return is_used(vq, vq->packed.used_pos, vq->packed.used_flags, vq->platform);
+}
+
+static inline __attribute__((always_inline)) int
+get_by(struct vhost_virtq *vq, struct vhost_virtq_done *done, unsigned int n, bool any)
+{
+	unsigned int got = 0;
+
+	for (;;) {
+		int r = !any ? collect(vq, done + got, n - got, false) :
+			vq->in_order ? collect_in_order(vq, done + got, n - got) :
+			collect(vq, done + got, n - got, vq->platform);
+
+		if (unlikely(r < 0))
+			return got ? (int)got : r;
+		got += (unsigned int)r;
+		if (likely(!vq->rearm) || got == n || vq->state || !packed_arm(vq))
+			return (int)got;
+	}
+}
+
+static int packed_get(struct vhost_virtq *vq, struct vhost_virtq_done *done, unsigned int n)
+{
+	return get_by(vq, done, n, false);
+}
+
+static int packed_get_any(struct vhost_virtq *vq, struct vhost_virtq_done *done, unsigned int n)
+{
+	return get_by(vq, done, n, true);
+}
+
+static bool packed_needs_kick(struct vhost_virtq *vq)
+{
+	uint32_t pending = vq->pending, pos = vq->packed.avail_pos, event, word;
+
+	if (!pending)
+		return false;
+	vq->pending = 0;
+	/* What we added is visible before we look at what the device wants (2.8.21.3.1). */
+	full_mb(vq->platform);
+	word = load32(&vq->packed.device->word);
+	if ((word >> 16 & 3) != EVENT_FLAGS_DESC)
+		return (word >> 16 & 3) != EVENT_FLAGS_DISABLE;
+	if (pending >= vq->size)
+		return true;	/* went past every offset there is */
+	event = word & 0x7fff;
+	if ((word >> 15 & 1) != !!(vq->packed.avail_flags & DESC_F_AVAIL))
+		event -= vq->size;	/* it is in the lap before */
+	return need_event((uint16_t)event, (uint16_t)pos, (uint16_t)(pos - pending));
+}
+
+static bool packed_set_notify(struct vhost_virtq *vq)
+{
+	vq->armed = false;
+	if (!vq->notify) {
+		store16(&vq->packed.driver->flags, EVENT_FLAGS_DISABLE);
+		return false;
+	}
+	if (vq->event_idx)
+		return packed_arm(vq);
+	store16(&vq->packed.driver->flags, EVENT_FLAGS_ENABLE);
+	full_mb(vq->platform);
+	return is_used(vq, vq->packed.used_pos, vq->packed.used_flags, vq->platform);
+}
+
+static void packed_init(struct vhost_virtq *vq, uint16_t at)
+{
+	uint32_t pos = at % vq->size, i;
+	bool wrap = !(at / vq->size & 1);
+
+	memset(vq->desc, 0, vq->size * sizeof(*vq->desc));
+	/* As a device leaves it: used in this lap up to here, in the lap before beyond. */
+	for (i = 0; i < vq->size; i++)
+		if ((i < pos) == wrap)
+			vq->desc[i].packed.flags = htole16(AVAIL_USED);
+	vq->packed.avail_pos = vq->packed.used_pos = (uint16_t)pos;
+	vq->packed.avail_flags = wrap ? DESC_F_AVAIL : DESC_F_USED;
+	vq->packed.used_flags = wrap ? AVAIL_USED : 0;
+	/* There is no device, so its area is ours to set for the next one. */
+	__atomic_store_n(&vq->packed.device->word, 0, __ATOMIC_RELAXED);
+	packed_set_notify(vq);
+}
+
+static void packed_rewrite(struct vhost_virtq *vq, unsigned int n)
+{
+	uint32_t pos = 0, flags = DESC_F_AVAIL;
+	unsigned int i;
+
+	/*
+	 * Used descriptors lie over those of requests that are still outstanding, and the
+	 * laps of the two counters can't be told from the memory: start afresh.
+	 */
+	packed_init(vq, 0);
+	for (i = 0; i < n; i++) {
+		uint16_t head = vq->order[i], id = head;
+		const struct vq_slot *s = &vq->slots[head];
+		uint32_t j, writable;
+
+		if (s->indirect) {
+			vq_fill_table(vq, head, NULL, s->out, s->in, true, &writable);
+			vq->desc[pos].addr = htole64(vq->tables_iova +
+						     (uint64_t)head * vq->indirect_max * 16);
+			vq->desc[pos].word = packed_word(((uint32_t)s->out + s->in) * 16, head,
+							 flags | DESC_F_INDIRECT);
+			advance(&pos, &flags, vq->size);
+			continue;
+		}
+		for (j = 0; j < s->n_desc; j++) {
+			const struct vq_desc *d = &vq->shadow[id];
+
+			vq->desc[pos].addr = htole64(d->addr);
+			vq->desc[pos].word = packed_word(d->len, head, flags |
+							 (j + 1 < s->n_desc ? DESC_F_NEXT : 0) |
+							 (j >= s->out ? DESC_F_WRITE : 0));
+			id = d->next;
+			advance(&pos, &flags, vq->size);
+		}
+	}
+	vq->packed.avail_pos = (uint16_t)pos;
+	vq->packed.avail_flags = (uint16_t)flags;
+	full_mb(vq->platform);
+}
+
+static uint32_t packed_base(const struct vhost_virtq *vq)
+{
+	return used_off_wrap(vq) * 0x10001u;
+}
+
+const struct vq_ops vq_packed_ops = {
+	.add = packed_add,
+	.get = packed_get,
+	.needs_kick = packed_needs_kick,
+	.set_notify = packed_set_notify,
+	.init = packed_init,
+	.rewrite = packed_rewrite,
+	.base = packed_base,
+};
+
+const struct vq_ops vq_packed_any_ops = {
+	.add = packed_add,
+	.get = packed_get_any,
+	.needs_kick = packed_needs_kick,
+	.set_notify = packed_set_notify,
+	.init = packed_init,
+	.rewrite = packed_rewrite,
+	.base = packed_base,
+};

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Copyright (C) 2026 The libvhost authors */
+/* Driver's side of a split ring (VIRTIO 1.3, 2.7). Memory in, verdict out; no I/O. */
+#include "ring/virtq.h"
+
+static inline uint16_t *used_event(struct vhost_virtq *vq)
+{
+	return &vq->split.avail->ring[vq->size];
+}
+
+static inline uint16_t *avail_event(struct vhost_virtq *vq)
+{
+	return (uint16_t *)&vq->split.used->ring[vq->size];
+}
+
+static inline void put_desc(struct vhost_virtq *vq, uint16_t id, uint64_t addr, uint32_t len,
+			    uint32_t flags, uint16_t next)
+{
+	vq->desc[id].addr = htole64(addr);
+	vq->desc[id].word = split_word(len, flags, next);
+}
+
+static int split_add(struct vhost_virtq *vq, const struct vhost_virtq_req *reqs, unsigned int n)
+{
+	struct ring_desc *desc = vq->desc;
+	struct vq_desc *shadow = vq->shadow;
+	uint16_t *ring = vq->split.avail->ring;
+	uint32_t mask = vq->size - 1, n_free = vq->n_free, direct_max = vq->direct_max;
+	uint16_t idx = vq->split.avail_idx, head = vq->free_head;
+	uint64_t seq = vq->seq;
+	unsigned int i;
+	int r = 0;
+
+	for (i = 0; i < n; i++) {
+		const struct vhost_virtq_req *req = &reqs[i];
+		const struct vhost_sg *sg = req->sg, *out_end, *end;
+		uint32_t total = (uint32_t)req->out + req->in;
+		struct sg_sum sum = { 0, req->flags };
+		uint16_t id = head, last = head;
+		uint64_t readable;
+
+		if (unlikely(total - 1 >= (n_free < direct_max ? n_free : direct_max))) {
+			enum vq_verdict verdict = vq_judge(vq, req, n_free);
+			uint32_t writable;
+
+			if (verdict == VQ_FULL)
+				break;
+			if (verdict == VQ_INVALID) {
+				r = -EINVAL;
+				break;
+			}
+			if (verdict == VQ_TABLE) {
+				if (!vq_fill_table(vq, head, sg, req->out, req->in, false,
+						   &writable)) {
+					r = -EINVAL;
+					break;
+				}
+				put_desc(vq, head,
+					 vq->tables_iova + (uint64_t)head * vq->indirect_max * 16,
+					 total * 16, DESC_F_INDIRECT, 0);
+				slot_take(&vq->slots[head], req, seq++, writable, 1, head, true);
+				ring[idx++ & mask] = htole16(head);
+				head = shadow[head].next;
+				n_free--;
+				continue;
+			}
+		}
+
+		out_end = sg + req->out;
+		end = out_end + req->in;
+		/* Free descriptors may be written before we know that all is valid. */
+		for (; sg < out_end; sg++) {
+			uint16_t next = shadow[id].next;
+
+			sg_account(&sum, sg);
+			desc[id].addr = htole64(sg->iova);
+			desc[id].word = split_word(sg->len, DESC_F_NEXT, next);
+			shadow[id].addr = sg->iova;
+			shadow[id].len = sg->len;
+			last = id;
+			id = next;
+		}
+		readable = sum.bytes;
+		for (; sg < end; sg++) {
+			uint16_t next = shadow[id].next;
+
+			sg_account(&sum, sg);
+			desc[id].addr = htole64(sg->iova);
+			desc[id].word = split_word(sg->len, DESC_F_NEXT | DESC_F_WRITE, next);
+			shadow[id].addr = sg->iova;
+			shadow[id].len = sg->len;
+			last = id;
+			id = next;
+		}
+		if (unlikely(!sg_valid(&sum))) {
+			r = -EINVAL;
+			break;
+		}
+		desc[last].split.flags = htole16(req->in ? DESC_F_WRITE : 0);
+		slot_take(&vq->slots[head], req, seq++, (uint32_t)(sum.bytes - readable),
+			  (uint16_t)total, last, false);
+		ring[idx++ & mask] = htole16(head);
+		head = id;
+		n_free -= total;
+	}
+	if (unlikely(!i))
+		return r ? vq_bad_req(vq, &reqs[0]) : 0;
+	/* One store publishes the burst (VIRTIO 1.3, 2.7.13.3.1). */
+	store_release16(vq->platform, &vq->split.avail->idx, idx);
+	vq->split.avail_idx = idx;
+	vq->free_head = head;
+	vq->n_free = n_free;
+	vq->seq = seq;
+	vq->outstanding += i;
+	vq->pending += i;
+	return (int)i;
+}
+
+/* How many used entries wait, or -EBADMSG. */
+static inline int used_waiting(struct vhost_virtq *vq)
+{
+	/* The device may move it under us: read once, judge the copy. */
+	uint16_t idx = load_acquire16(vq->platform, &vq->split.used->idx);
+	uint16_t waiting = (uint16_t)(idx - vq->split.used_idx);
+
+	if (unlikely(waiting > vq->outstanding))
+		return vq_break(vq, "The device moved the used index from %u to %u, with %u requests outstanding.",
+				vq->split.used_idx, idx, vq->outstanding);
+	return waiting;
+}
+
+static int split_collect(struct vhost_virtq *vq, struct vhost_virtq_done *done, unsigned int n)
+{
+	const struct split_used_elem *ring = vq->split.used->ring;
+	struct vq_slot *slots = vq->slots;
+	struct vq_desc *shadow = vq->shadow;
+	uint32_t size = vq->size, mask = size - 1, n_free = vq->n_free;
+	uint16_t idx = vq->split.used_idx, head = vq->free_head;
+	int waiting = used_waiting(vq);
+	unsigned int i;
+
+	if (waiting <= 0)
+		return waiting;
+	if (n > (unsigned int)waiting)
+		n = (unsigned int)waiting;
+	for (i = 0; i < n; i++) {
+		const struct split_used_elem *e = &ring[idx & mask];
+		uint32_t id = load32(&e->id), len = load32(&e->len);
+		struct vq_slot *s;
+
+		if (unlikely(id >= size)) {
+			vq_break(vq, "The device returned descriptor %u of a queue of %u.", id, size);
+			break;
+		}
+		s = &slots[id];
+		if (unlikely(!s->n_desc)) {
+			vq_break(vq, "The device returned descriptor %u, which is not outstanding.", id);
+			break;
+		}
+		done_set(&done[i], s, len);
+		shadow[s->last].next = head;
+		head = (uint16_t)id;
+		n_free += s->n_desc;
+		s->n_desc = 0;
+		idx++;
+	}
+	vq->split.used_idx = idx;
+	vq->free_head = head;
+	vq->n_free = n_free;
+	vq->outstanding -= i;
+	return i || !vq->state ? (int)i : -EBADMSG;
+}
+
+static int split_collect_in_order(struct vhost_virtq *vq, struct vhost_virtq_done *done,
+				  unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		if (!vq->batch_left) {
+			int waiting = used_waiting(vq);
+			const struct split_used_elem *e;
+			uint32_t id, batch;
+
+			if (waiting <= 0)
+				return i ? (int)i : waiting;
+			/* The entry is where the first request of the batch would have its own. */
+			e = &vq->split.used->ring[vq->split.used_idx & (vq->size - 1)];
+			id = load32(&e->id);
+			batch = in_order_batch(vq, id);
+			if (!batch || batch > (uint32_t)waiting) {
+				vq_break(vq, "The device returned descriptor %u, which does not end a batch of %d.",
+					 id, waiting);
+				return i ? (int)i : -EBADMSG;
+			}
+			vq->batch_left = batch;
+			vq->batch_len = load32(&e->len);
+		}
+		in_order_pop(vq, &done[i]);
+		vq->split.used_idx++;
+	}
+	return (int)i;
+}
+
+/* Ask for a notification of the next completion; true if there is one already. */
+static bool split_arm(struct vhost_virtq *vq)
+{
+	if (vq->armed && vq->armed_at == vq->split.used_idx)
+		return false;
+	vq->armed = true;
+	vq->armed_at = vq->split.used_idx;
+	store16(used_event(vq), vq->armed_at);
+	/* Either the device sees the event or we see its entry (VIRTIO 1.3, 2.7.7.1). */
+	full_mb(vq->platform);
+	return load16(&vq->split.used->idx) != vq->split.used_idx;
+}
+
+static inline __attribute__((always_inline)) int
+split_get_by(struct vhost_virtq *vq, struct vhost_virtq_done *done, unsigned int n,
+	     int (*collect)(struct vhost_virtq *, struct vhost_virtq_done *, unsigned int))
+{
+	int got = collect(vq, done, n);
+
+	while (unlikely(vq->rearm) && got >= 0 && (unsigned int)got < n && !vq->state &&
+	       split_arm(vq)) {
+		int r = collect(vq, done + got, n - (unsigned int)got);
+
+		if (r <= 0)
+			return got ? got : r;
+		got += r;
+	}
+	return got;
+}
+
+static int split_get(struct vhost_virtq *vq, struct vhost_virtq_done *done, unsigned int n)
+{
+	return split_get_by(vq, done, n, split_collect);
+}
+
+static int split_get_in_order(struct vhost_virtq *vq, struct vhost_virtq_done *done, unsigned int n)
+{
+	return split_get_by(vq, done, n, split_collect_in_order);
+}
+
+static bool split_needs_kick(struct vhost_virtq *vq)
+{
+	uint16_t idx = vq->split.avail_idx;
+	uint32_t pending = vq->pending;
+
+	if (!pending)
+		return false;
+	vq->pending = 0;
+	/* The index is visible before we look at what the device wants (2.7.13.4.1). */
+	full_mb(vq->platform);
+	if (!vq->event_idx)
+		return !(load16(&vq->split.used->flags) & USED_F_NO_NOTIFY);
+	if (pending > UINT16_MAX)
+		return true;	/* went past every index there is */
+	return need_event(load16(avail_event(vq)), idx, (uint16_t)(idx - pending));
+}
+
+static bool split_set_notify(struct vhost_virtq *vq)
+{
+	uint16_t idx = vq->split.used_idx;
+
+	vq->armed = false;
+	if (!vq->event_idx) {
+		store16(&vq->split.avail->flags, vq->notify ? 0 : AVAIL_F_NO_INTERRUPT);
+	} else if (!vq->notify) {
+		/* The flag must stay 0 (2.7.7.1); an event just passed comes late enough. */
+		store16(used_event(vq), (uint16_t)(idx - 1));
+		return false;
+	} else {
+		return split_arm(vq);
+	}
+	full_mb(vq->platform);
+	return vq->notify && load16(&vq->split.used->idx) != idx;
+}
+
+static void split_positions(struct vhost_virtq *vq, uint16_t used, uint16_t avail)
+{
+	vq->split.used_idx = used;
+	vq->split.avail_idx = avail;
+	/* There is no device, so its area is ours to set for the next one. */
+	store16(&vq->split.used->flags, 0);
+	store16(&vq->split.used->idx, used);
+	store16(avail_event(vq), used);
+	store_release16(vq->platform, &vq->split.avail->idx, avail);
+	split_set_notify(vq);
+}
+
+static void split_init(struct vhost_virtq *vq, uint16_t at)
+{
+	memset(vq->desc, 0, vq->size * sizeof(*vq->desc));
+	split_positions(vq, at, at);
+}
+
+static void split_rewrite(struct vhost_virtq *vq, unsigned int n)
+{
+	uint16_t idx = vq->split.used_idx;
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		uint16_t head = vq->order[i], id = head;
+		const struct vq_slot *s = &vq->slots[head];
+		uint32_t j, writable;
+
+		if (s->indirect) {
+			vq_fill_table(vq, head, NULL, s->out, s->in, false, &writable);
+			put_desc(vq, head, vq->tables_iova + (uint64_t)head * vq->indirect_max * 16,
+				 ((uint32_t)s->out + s->in) * 16, DESC_F_INDIRECT, 0);
+		}
+		for (j = 0; !s->indirect && j < s->n_desc; j++) {
+			const struct vq_desc *d = &vq->shadow[id];
+
+			put_desc(vq, id, d->addr, d->len,
+				 (j + 1 < s->n_desc ? DESC_F_NEXT : 0) |
+				 (j >= s->out ? DESC_F_WRITE : 0), d->next);
+			id = d->next;
+		}
+		vq->split.avail->ring[(uint16_t)(idx + i) & (vq->size - 1)] = htole16(head);
+	}
+	split_positions(vq, idx, (uint16_t)(idx + n));
+}
+
+static uint32_t split_base(const struct vhost_virtq *vq)
+{
+	return vq->split.used_idx;
+}
+
+const struct vq_ops vq_split_ops = {
+	.add = split_add,
+	.get = split_get,
+	.needs_kick = split_needs_kick,
+	.set_notify = split_set_notify,
+	.init = split_init,
+	.rewrite = split_rewrite,
+	.base = split_base,
+};
+
+const struct vq_ops vq_split_in_order_ops = {
+	.add = split_add,
+	.get = split_get_in_order,
+	.needs_kick = split_needs_kick,
+	.set_notify = split_set_notify,
+	.init = split_init,
+	.rewrite = split_rewrite,
+	.base = split_base,
+};

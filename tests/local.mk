@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 The libvhost authors
+
+# --- programs of libcheck: tests/check-foo is made of tests/check-foo.c, and
+# linked with the internal library and libcheck. Add a line here; a program
+# of more files, or with other libraries, also sets tests_check_foo_SOURCES
+# (and _LDADD) below.
+unit_tests = \
+	tests/check-names \
+	tests/check-virtq
+
+tests_check_virtq_SOURCES = tests/check-virtq.c tests/leak.h \
+	tests/ring-model.c tests/ring-model.h
+
+# Those that talk to a program of somebody else's, and skip where there is none.
+peer_tests =
+LDADD = libvhost-internal.la $(CHECK_LIBS)
+
+# Headers and files that tests share: EXTRA_DIST += tests/foo.h
+
+# --- scripts: a test each. Exit 77 skips; the last line then says why.
+script_tests = \
+	tests/check-symbols.sh \
+	tests/check-headers.sh \
+	tests/check-install.sh \
+	tests/check-man.sh \
+	tests/check-python.sh \
+	tests/check-musl.sh \
+	tests/check-i386.sh
+
+EXTRA_DIST += $(script_tests) tests/common.sh tests/m32/check.h tests/no-libcheck.sh \
+	tests/smoke.c tests/summarize
+
+if HAVE_CHECK
+check_PROGRAMS += $(unit_tests) $(peer_tests)
+TESTS += $(unit_tests) $(peer_tests)
+else
+# Says in the summary that the unit tests were skipped, and why.
+TESTS += tests/no-libcheck.sh
+endif
+TESTS += $(script_tests)
+
+TEST_EXTENSIONS = .sh
+SH_LOG_COMPILER = $(SHELL)
+# A prefix for the programs of libcheck: make check-unit LOG_COMPILER='strace -f'
+LOG_COMPILER =
+
+AM_TESTS_ENVIRONMENT = \
+	srcdir='$(abs_top_srcdir)'; builddir='$(abs_top_builddir)'; \
+	CC='$(CC)'; MAKE='$(MAKE)'; NM='$(NM)'; \
+	SANITIZE='$(VHOST_SANITIZE)'; \
+	export srcdir builddir CC MAKE NM SANITIZE;
+
+# The programs of libcheck alone: quick; and with those that need peers, what is
+# worth running under sanitizers.
+check-unit: all
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(unit_tests)'
+
+check-programs: all
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(unit_tests) $(peer_tests)'
+
+check-valgrind: all
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(unit_tests)' \
+		LOG_COMPILER='valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite'
+
+# What the last make check did, counted by test case.
+check-summary:
+	@$(SHELL) $(top_srcdir)/tests/summarize $(abs_top_builddir)
+
+.PHONY: check-programs check-unit check-valgrind check-summary
