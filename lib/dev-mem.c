@@ -173,6 +173,7 @@ static bool same_region(const struct mem_region *a, const struct mem_region *b)
 {
 	return a->iova == b->iova && a->size == b->size && a->addr == b->addr &&
 	       a->fd_offset == b->fd_offset && a->flags == b->flags &&
+	       a->xen_flags == b->xen_flags && a->xen_domid == b->xen_domid &&
 	       mem_same_file(a->fd, b->fd);
 }
 
@@ -223,6 +224,7 @@ static int set_by_difference(struct vhost_dev *dev, struct mem_map *map)
 		struct vhost_mem_desc desc = {
 			.iova = new->iova, .size = new->size, .addr = new->addr, .fd = new->fd,
 			.flags = new->flags, .fd_offset = new->fd_offset,
+			.xen_flags = new->xen_flags, .xen_domid = new->xen_domid,
 		};
 
 		if (!mem_map_find_exact(&dev->rec.map, new->iova, new->size))

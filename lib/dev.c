@@ -51,11 +51,11 @@ int dev_new(const struct vhost_transport_ops *ops, size_t size, const char *addr
 	struct vhost_dev *dev = calloc(1, size);
 
 	if (!dev)
-		return fail(-ENOMEM, VHOST_ERR_OTHER, "out of memory");
+		return call_fail(-ENOMEM, VHOST_ERR_OTHER, "out of memory");
 	dev->address = strdup(address);
 	if (!dev->address) {
 		free(dev);
-		return fail(-ENOMEM, VHOST_ERR_OTHER, "out of memory");
+		return call_fail(-ENOMEM, VHOST_ERR_OTHER, "out of memory");
 	}
 	dev->ops = ops;
 	dev->refs = 1;
@@ -82,13 +82,13 @@ static int take_opts(struct vhost_dev_opts *ret, struct vhost_dev_events *events
 	if (!r && ret->events)
 		r = copy_sized(events, sizeof(*events), ret->events, ret->events_size);
 	if (r < 0)
-		return fail(r, VHOST_ERR_ARGUMENT,
+		return call_fail(r, VHOST_ERR_ARGUMENT,
 			    "the program was built for a newer libvhost than %s: it uses options "
 			    "that this one does not know", PACKAGE_VERSION);
 	if (ret->flags & ~(VHOST_OPEN_NONBLOCK | VHOST_OPEN_NO_BACKEND_CHANNEL) ||
 	    ret->reserved || ret->timeout_ms < VHOST_TIMEOUT_NEVER ||
 	    ret->protocol_features & ~VHOST_USER_PROTOCOL_ALL)
-		return fail(-EINVAL, VHOST_ERR_ARGUMENT,
+		return call_fail(-EINVAL, VHOST_ERR_ARGUMENT,
 			    "the options to open a device have a flag or value that is not known");
 	return 0;
 }
@@ -137,7 +137,7 @@ VHOST_EXPORT int vhost_dev_open(const char *address, const struct vhost_dev_opts
 	if (r < 0)
 		return r;
 	if (!address || !ret)
-		return fail(-EINVAL, VHOST_ERR_ARGUMENT, "no address, or nowhere to put the device");
+		return call_fail(-EINVAL, VHOST_ERR_ARGUMENT, "no address, or nowhere to put the device");
 	where = after(address, "fd:");
 	if (where) {
 		char *end;
@@ -146,7 +146,7 @@ VHOST_EXPORT int vhost_dev_open(const char *address, const struct vhost_dev_opts
 		errno = 0;
 		fd = strtol(where, &end, 10);
 		if (errno || *end || end == where || fd < 0 || fd > INT32_MAX)
-			return fail(-EINVAL, VHOST_ERR_ARGUMENT,
+			return call_fail(-EINVAL, VHOST_ERR_ARGUMENT,
 				    "\"%s\" names no file descriptor: fd:N with a number is expected",
 				    address);
 		return open_user(address, USER_FD, NULL, (int)fd, &o, &events, ret);
@@ -159,7 +159,7 @@ VHOST_EXPORT int vhost_dev_open(const char *address, const struct vhost_dev_opts
 		where = address;
 	if (where)
 		return open_user(address, USER_CLIENT, where, -1, &o, &events, ret);
-	return fail(-EINVAL, VHOST_ERR_ARGUMENT,
+	return call_fail(-EINVAL, VHOST_ERR_ARGUMENT,
 		    "\"%s\" is no address of a device: unix:PATH, unix-listen:PATH or fd:N is "
 		    "expected, or the path of a socket that exists", address);
 }
@@ -170,7 +170,7 @@ VHOST_EXPORT int vhost_dev_open_fd(int fd, const struct vhost_dev_opts *opts, si
 	char address[32];
 
 	if (fd < 0)
-		return fail(-EBADF, VHOST_ERR_ARGUMENT, "%d is no file descriptor", fd);
+		return call_fail(-EBADF, VHOST_ERR_ARGUMENT, "%d is no file descriptor", fd);
 	snprintf(address, sizeof(address), "fd:%d", fd);
 	return vhost_dev_open(address, opts, opts_size, ret);
 }

@@ -149,7 +149,7 @@ struct vhost_dev {
 int dev_fail(struct vhost_dev *dev, int r, int kind, const char *fmt, ...) _printf_(4, 5);
 int dev_vfail(struct vhost_dev *dev, int r, int kind, const char *fmt, va_list ap);
 void dev_log(struct vhost_dev *dev, int level, const char *fmt, ...) _printf_(3, 4);
-int fail(int r, int kind, const char *fmt, ...) _printf_(3, 4);	/* no device yet */
+int call_fail(int r, int kind, const char *fmt, ...) _printf_(3, 4);	/* no device yet */
 int error_kind_of(int r);
 
 /* op.c */

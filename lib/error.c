@@ -58,7 +58,7 @@ int dev_fail(struct vhost_dev *dev, int r, int kind, const char *fmt, ...)
 	return r;
 }
 
-int fail(int r, int kind, const char *fmt, ...)
+int call_fail(int r, int kind, const char *fmt, ...)
 {
 	va_list ap;
 

@@ -336,7 +336,8 @@ const char *vhost_cap_name(uint32_t cap);
  * @ret: virtio feature bits 0 to 63. Bits that are the transport's own business
  *       (LOG_ALL, PROTOCOL_FEATURES) are left out
  *
- * Always asks the device.
+ * Asks the device, but for the first call after a connection was made: that is
+ * answered from what the device offered then.
  *
  * Return: 0, or an error of every call.
  * Specification: vhost-user, VHOST_USER_GET_FEATURES; VIRTIO 1.3, 2.2.

@@ -33,6 +33,9 @@ extern "C" {
  * @fd:        the file that it is a mapping of, or -1
  * @flags:     VHOST_MEM_READONLY or 0
  * @fd_offset: in bytes, where in the file it starts
+ * @xen_flags: how a Xen back-end maps it, as vhost-user's "Memory region description"
+ *             has it; sent only with the protocol feature XEN_MMAP, else 0
+ * @xen_domid: the Xen domain whose memory it is, or 0
  * Since: 0.1
  */
 struct vhost_mem_desc {
@@ -42,6 +45,8 @@ struct vhost_mem_desc {
 	int32_t fd;
 	uint32_t flags;
 	uint64_t fd_offset;
+	uint32_t xen_flags;
+	uint32_t xen_domid;
 };
 
 /** typedef vhost_mem_t - shared memory; an opaque, reference-counted handle */

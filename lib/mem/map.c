@@ -134,6 +134,7 @@ int mem_map_add(struct mem_map *map, const struct vhost_mem_desc *desc, struct m
 	struct mem_region region = {
 		.iova = desc->iova, .size = desc->size, .fd_offset = desc->fd_offset,
 		.addr = desc->addr, .fd = -1, .flags = desc->flags,
+		.xen_flags = desc->xen_flags, .xen_domid = desc->xen_domid,
 	};
 	uint64_t next;
 

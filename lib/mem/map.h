@@ -19,6 +19,8 @@ struct mem_region {
 	void *addr;		/* where it is mapped here, or NULL */
 	int fd;			/* the map's own */
 	uint32_t flags;		/* VHOST_MEM_* */
+	uint32_t xen_flags;
+	uint32_t xen_domid;
 };
 
 struct mem_map {

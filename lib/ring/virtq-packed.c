@@ -5,16 +5,6 @@
 
 #define AVAIL_USED (DESC_F_AVAIL | DESC_F_USED)
 
-/* Where the driver stands while it writes a burst; local, so that it stays in registers. */
-struct cursor {
-	uint32_t pos;		/* in the ring */
-	uint32_t flags;		/* AVAIL and USED in this lap */
-	uint32_t n_free;
-	uint32_t first_flags;	/* of the burst's first descriptor, once it is available */
-	uint16_t head;
-	uint64_t seq;
-};
-
 static inline void advance(uint32_t *pos, uint32_t *flags, uint32_t size)
 {
 	if (unlikely(++*pos == size)) {
@@ -23,151 +13,154 @@ static inline void advance(uint32_t *pos, uint32_t *flags, uint32_t size)
 	}
 }
 
-static int put_table(struct vhost_virtq *vq, struct cursor *c, const struct vhost_virtq_req *req,
-		     bool first)
+static inline void put_desc(struct ring_desc *d, uint64_t addr, uint32_t len, uint32_t id,
+			    uint32_t flags)
 {
-	uint32_t flags = c->flags | DESC_F_INDIRECT, writable;
+	WRITE_ONCE(d->addr, htole64(addr));
+	WRITE_ONCE(d->word, packed_word(len, id, flags));
+}
 
-	if (!vq_fill_table(vq, c->head, req->sg, req->out, req->in, true, &writable))
+static __attribute__((noinline)) int put_table(struct vhost_virtq *vq,
+					       const struct vhost_virtq_req *req, uint32_t hide,
+					       uint32_t *first_flags)
+{
+	uint32_t flags = vq->packed.avail_flags, pos = vq->packed.avail_pos, writable;
+	uint16_t head = vq->free_head;
+
+	if (!vq_fill_table(vq, head, req->sg, req->out, req->in, true, &writable))
 		return -EINVAL;
-	vq->desc[c->pos].addr = htole64(vq->tables_iova + (uint64_t)c->head * vq->indirect_max * 16);
-	vq->desc[c->pos].word = packed_word(((uint32_t)req->out + req->in) * 16, c->head,
-					    first ? flags ^ AVAIL_USED : flags);
-	if (first)
-		c->first_flags = flags;
-	slot_take(&vq->slots[c->head], req, c->seq++, writable, 1, c->head, true);
-	c->head = vq->shadow[c->head].next;
-	c->n_free--;
-	advance(&c->pos, &c->flags, vq->size);
+	put_desc(&vq->desc[pos], vq->tables_iova + (uint64_t)head * vq->indirect_max * 16,
+		 ((uint32_t)req->out + req->in) * 16, head, (flags | DESC_F_INDIRECT) ^ hide);
+	*first_flags = flags | DESC_F_INDIRECT;
+	vq->free_head = vq->shadow[head].next;
+	vq->n_free--;
+	advance(&pos, &flags, vq->size);
+	vq->packed.avail_pos = (uint16_t)pos;
+	vq->packed.avail_flags = (uint16_t)flags;
+	slot_take(vq, head, req, writable, 1, head);
 	return 1;
 }
 
 /* Take back what a request that is not valid has made look available. */
-static __attribute__((cold)) void hide_again(struct vhost_virtq *vq, const struct cursor *c,
-					     uint32_t n)
+static __attribute__((cold, noinline)) int hide_again(struct vhost_virtq *vq, uint32_t n)
 {
-	uint32_t pos = c->pos, flags = c->flags;
+	uint32_t pos = vq->packed.avail_pos, flags = vq->packed.avail_flags;
 
 	while (n--) {
-		vq->desc[pos].packed.flags = htole16((uint16_t)(flags ^ AVAIL_USED));
+		store16(&vq->desc[pos].packed.flags, (uint16_t)(flags ^ AVAIL_USED));
 		advance(&pos, &flags, vq->size);
 	}
+	return -EINVAL;
 }
 
 /*
  * Write one request. The device goes through the ring in order, so it can't get past
  * the first descriptor of the burst: that one, and no other, stays unavailable (both
- * bits inverted) until all are written. Returns 1, 0 if it does not fit, or -EINVAL.
+ * bits inverted: @hide) until all are written. Little is kept in variables on purpose:
+ * each field of the queue is used once, and the inner loop has the registers.
+ * Returns 1, 0 if it does not fit, or -EINVAL.
  */
 static inline __attribute__((always_inline)) int
-put_request(struct vhost_virtq *vq, struct cursor *c, const struct vhost_virtq_req *req, bool first)
+put_request(struct vhost_virtq *vq, const struct vhost_virtq_req *req, uint32_t hide,
+	    uint32_t *first_flags)
 {
-	struct ring_desc *desc = vq->desc;
+	uint32_t total = (uint32_t)req->out + req->in, n_free = vq->n_free, left = total;
+	uint32_t pos = vq->packed.avail_pos, flags = vq->packed.avail_flags, lap, write = 0;
+	const struct vhost_sg *sg = req->sg;
 	struct vq_desc *shadow = vq->shadow;
-	const struct vhost_sg *sg = req->sg, *out_end, *end;
-	uint32_t size = vq->size, direct_max = vq->direct_max;
-	uint32_t total = (uint32_t)req->out + req->in;
-	uint32_t at = c->pos, flags = c->flags, last_at = at, last_flags = 0;
-	uint32_t hide = first ? AVAIL_USED : 0;
-	struct sg_sum sum = { 0, req->flags };
-	uint16_t id = c->head, last = id;
-	uint64_t readable;
+	uint32_t writable = 0;
+	uint16_t head = vq->free_head, id = head, last;
+	uint64_t bytes = 0;
 
-	if (unlikely(total - 1 >= (c->n_free < direct_max ? c->n_free : direct_max))) {
-		switch (vq_judge(vq, req, c->n_free)) {
+	if (total == 1 && likely(n_free)) {
+		uint32_t room = req->in ? sg->len : 0;
+
+		if (sg_bad(sg) || unlikely(req->flags))
+			return -EINVAL;
+		lap = flags | req->in * DESC_F_WRITE;
+		if (hide)
+			*first_flags = lap;
+		shadow[head].addr = sg->iova;
+		shadow[head].len = sg->len;
+		put_desc(&vq->desc[pos], sg->iova, sg->len, head, lap ^ hide);
+		if (unlikely(++pos == vq->size)) {
+			pos = 0;
+			vq->packed.avail_flags = (uint16_t)(flags ^ AVAIL_USED);
+		}
+		vq->packed.avail_pos = (uint16_t)pos;
+		vq->free_head = shadow[head].next;
+		vq->n_free = n_free - 1;
+		slot_take(vq, head, req, room, 1, head);
+		return 1;
+	}
+	if (unlikely(total - 1 >= (n_free < vq->direct_max ? n_free : vq->direct_max)) ||
+	    unlikely(req->flags)) {
+		switch (vq_judge(vq, req, n_free)) {
 		case VQ_INVALID:
 			return -EINVAL;
 		case VQ_FULL:
 			return 0;
-		case VQ_TABLE: {
-			struct cursor copy = *c;	/* keeps *c out of memory */
-			int r = put_table(vq, &copy, req, first);
-
-			*c = copy;
-			return r;
-		}
+		case VQ_TABLE:
+			return put_table(vq, req, hide, first_flags);
 		case VQ_DIRECT:
 			break;
 		}
 	}
-	out_end = sg + req->out;
-	end = out_end + req->in;
-	for (; sg < out_end; sg++) {
-		sg_account(&sum, sg);
-		last_at = at;
-		last_flags = flags;
-		desc[at].addr = htole64(sg->iova);
-		desc[at].word = packed_word(sg->len, c->head, (flags | DESC_F_NEXT) ^ hide);
-		hide = 0;
-		shadow[id].addr = sg->iova;
-		shadow[id].len = sg->len;
+	if (hide)
+		*first_flags = flags | (total > 1 ? DESC_F_NEXT : 0) | (req->out ? 0 : DESC_F_WRITE);
+	for (;; sg++) {
+		struct vq_desc *copy = &shadow[id];
+		uint32_t len = sg->len, at = pos;
+
+		if (sg_bad(sg))
+			return hide_again(vq, total - left);
+		if (left == req->in) {
+			write = DESC_F_WRITE;
+			writable = (uint32_t)bytes;
+		}
+		bytes += len;
 		last = id;
-		id = shadow[id].next;
-		advance(&at, &flags, size);
-	}
-	readable = sum.bytes;
-	for (; sg < end; sg++) {
-		sg_account(&sum, sg);
-		last_at = at;
-		last_flags = flags | DESC_F_WRITE;
-		desc[at].addr = htole64(sg->iova);
-		desc[at].word = packed_word(sg->len, c->head,
-					    (flags | DESC_F_NEXT | DESC_F_WRITE) ^ hide);
+		copy->addr = sg->iova;
+		copy->len = len;
+		id = copy->next;
+		lap = flags;
+		advance(&pos, &flags, vq->size);
+		put_desc(&vq->desc[at], sg->iova, len, head,
+			 (lap | write | (left > 1 ? DESC_F_NEXT : 0)) ^ hide);
 		hide = 0;
-		shadow[id].addr = sg->iova;
-		shadow[id].len = sg->len;
-		last = id;
-		id = shadow[id].next;
-		advance(&at, &flags, size);
+		if (!--left)
+			break;
 	}
-	if (unlikely(!sg_valid(&sum))) {
-		hide_again(vq, c, total);
-		return -EINVAL;
-	}
-	if (first)
-		c->first_flags = total == 1 ? last_flags :
-				 c->flags | DESC_F_NEXT | (req->out ? 0 : DESC_F_WRITE);
-	if (!first || total > 1)
-		desc[last_at].packed.flags = htole16((uint16_t)last_flags);
-	slot_take(&vq->slots[c->head], req, c->seq++, (uint32_t)(sum.bytes - readable),
-		  (uint16_t)total, last, false);
-	c->head = id;
-	c->n_free -= total;
-	c->pos = at;
-	c->flags = flags;
+	if (unlikely(bytes > UINT32_MAX))
+		return hide_again(vq, total);
+	writable = write ? (uint32_t)bytes - writable : 0;
+	vq->packed.avail_pos = (uint16_t)pos;
+	vq->packed.avail_flags = (uint16_t)flags;
+	vq->free_head = id;
+	vq->n_free = n_free - total;
+	slot_take(vq, head, req, writable, total, last);
 	return 1;
 }
 
 static int packed_add(struct vhost_virtq *vq, const struct vhost_virtq_req *reqs, unsigned int n)
 {
 	uint16_t *first = &vq->desc[vq->packed.avail_pos].packed.flags;
-	struct cursor c = {
-		.pos = vq->packed.avail_pos,
-		.flags = vq->packed.avail_flags,
-		.n_free = vq->n_free,
-		.head = vq->free_head,
-		.seq = vq->seq,
-	};
+	uint32_t n_free = vq->n_free, first_flags = 0, ignored;
 	unsigned int i;
 	int r;
 
 	if (!n)
 		return 0;
-	r = put_request(vq, &c, &reqs[0], true);
+	r = put_request(vq, &reqs[0], AVAIL_USED, &first_flags);
 	if (unlikely(r <= 0))
 		return r ? vq_bad_req(vq, &reqs[0]) : 0;
 	for (i = 1; i < n; i++)
-		if (unlikely(put_request(vq, &c, &reqs[i], false) <= 0))
+		if (unlikely(put_request(vq, &reqs[i], 0, &ignored) <= 0))
 			break;
-	/* One store publishes the burst (VIRTIO 1.3, 2.8.21.1). */
-	store_release16(vq->platform, first, (uint16_t)c.first_flags);
-	vq->packed.avail_pos = (uint16_t)c.pos;
-	vq->packed.avail_flags = (uint16_t)c.flags;
-	vq->pending += vq->n_free - c.n_free;
-	vq->n_free = c.n_free;
-	vq->free_head = c.head;
-	vq->seq = c.seq;
+	vq->pending += n_free - vq->n_free;
 	vq->outstanding += i;
+	/* One store publishes the burst (VIRTIO 1.3, 2.8.21.1). */
+	store_release16(vq->platform, first, (uint16_t)first_flags);
 	return (int)i;
 }
 
@@ -375,24 +368,22 @@ static void packed_rewrite(struct vhost_virtq *vq, unsigned int n)
 	for (i = 0; i < n; i++) {
 		uint16_t head = vq->order[i], id = head;
 		const struct vq_slot *s = &vq->slots[head];
-		uint32_t j, writable;
+		uint32_t total = (uint32_t)s->out + s->in, j, writable;
 
-		if (s->indirect) {
+		if (slot_indirect(s)) {
 			vq_fill_table(vq, head, NULL, s->out, s->in, true, &writable);
-			vq->desc[pos].addr = htole64(vq->tables_iova +
-						     (uint64_t)head * vq->indirect_max * 16);
-			vq->desc[pos].word = packed_word(((uint32_t)s->out + s->in) * 16, head,
-							 flags | DESC_F_INDIRECT);
+			put_desc(&vq->desc[pos],
+				 vq->tables_iova + (uint64_t)head * vq->indirect_max * 16,
+				 total * 16, head, flags | DESC_F_INDIRECT);
 			advance(&pos, &flags, vq->size);
-			continue;
+			total = 0;
 		}
-		for (j = 0; j < s->n_desc; j++) {
+		for (j = 0; j < total; j++) {
 			const struct vq_desc *d = &vq->shadow[id];
 
-			vq->desc[pos].addr = htole64(d->addr);
-			vq->desc[pos].word = packed_word(d->len, head, flags |
-							 (j + 1 < s->n_desc ? DESC_F_NEXT : 0) |
-							 (j >= s->out ? DESC_F_WRITE : 0));
+			put_desc(&vq->desc[pos], d->addr, d->len, head, flags |
+				 (j + 1 < total ? DESC_F_NEXT : 0) |
+				 (j >= s->out ? DESC_F_WRITE : 0));
 			id = d->next;
 			advance(&pos, &flags, vq->size);
 		}

@@ -13,106 +13,128 @@ static inline uint16_t *avail_event(struct vhost_virtq *vq)
 	return (uint16_t *)&vq->split.used->ring[vq->size];
 }
 
-static inline void put_desc(struct vhost_virtq *vq, uint16_t id, uint64_t addr, uint32_t len,
-			    uint32_t flags, uint16_t next)
+static inline void put_desc(struct ring_desc *d, uint64_t addr, uint32_t len, uint32_t flags,
+			    uint16_t next)
 {
-	vq->desc[id].addr = htole64(addr);
-	vq->desc[id].word = split_word(len, flags, next);
+	WRITE_ONCE(d->addr, htole64(addr));
+	WRITE_ONCE(d->word, split_word(len, flags, next));
+}
+
+static void put_table_desc(struct vhost_virtq *vq, uint16_t id, uint32_t entries)
+{
+	put_desc(&vq->desc[id], vq->tables_iova + (uint64_t)id * vq->indirect_max * 16,
+		 entries * 16, DESC_F_INDIRECT, 0);
+}
+
+static __attribute__((noinline)) int put_table(struct vhost_virtq *vq,
+					       const struct vhost_virtq_req *req)
+{
+	uint16_t head = vq->free_head;
+	uint32_t writable;
+
+	if (!vq_fill_table(vq, head, req->sg, req->out, req->in, false, &writable))
+		return -EINVAL;
+	put_table_desc(vq, head, (uint32_t)req->out + req->in);
+	vq->free_head = vq->shadow[head].next;
+	vq->n_free--;
+	slot_take(vq, head, req, writable, 1, head);
+	return 1;
+}
+
+/*
+ * Write one request into free descriptors, which may be done before all is known to be
+ * valid. Little is kept in variables on purpose: each field of the queue is used once,
+ * and the inner loop has the registers. Returns 1, 0 if it does not fit, or -EINVAL.
+ */
+static inline __attribute__((always_inline)) int
+put_request(struct vhost_virtq *vq, const struct vhost_virtq_req *req)
+{
+	uint32_t total = (uint32_t)req->out + req->in, n_free = vq->n_free, left = total;
+	const struct vhost_sg *sg = req->sg;
+	struct ring_desc *desc = vq->desc;
+	struct vq_desc *shadow = vq->shadow;
+	uint32_t in_at = req->in, flags = 0, writable = 0;
+	uint16_t head = vq->free_head, id = head, last;
+	uint64_t bytes = 0;
+
+	if (total == 1 && likely(n_free)) {
+		uint32_t room = req->in ? sg->len : 0;
+
+		if (sg_bad(sg) || unlikely(req->flags))
+			return -EINVAL;
+		id = shadow[head].next;
+		shadow[head].addr = sg->iova;
+		shadow[head].len = sg->len;
+		put_desc(&desc[head], sg->iova, sg->len, req->in * DESC_F_WRITE, 0);
+		vq->free_head = id;
+		vq->n_free = n_free - 1;
+		slot_take(vq, head, req, room, 1, head);
+		return 1;
+	}
+	if (unlikely(total - 1 >= (n_free < vq->direct_max ? n_free : vq->direct_max)) ||
+	    unlikely(req->flags)) {
+		switch (vq_judge(vq, req, n_free)) {
+		case VQ_INVALID:
+			return -EINVAL;
+		case VQ_FULL:
+			return 0;
+		case VQ_TABLE:
+			return put_table(vq, req);
+		case VQ_DIRECT:
+			break;
+		}
+	}
+	for (;; sg++) {
+		struct vq_desc *copy = &shadow[id];
+		uint32_t len = sg->len;
+
+		if (sg_bad(sg))
+			return -EINVAL;
+		if (left == in_at) {
+			flags = DESC_F_WRITE;
+			writable = (uint32_t)bytes;
+		}
+		bytes += len;
+		last = id;
+		copy->addr = sg->iova;
+		copy->len = len;
+		id = copy->next;
+		if (!--left)
+			break;
+		put_desc(&desc[last], sg->iova, len, flags | DESC_F_NEXT, id);
+	}
+	put_desc(&desc[last], sg->iova, sg->len, flags, id);
+	if (unlikely(bytes > UINT32_MAX))
+		return -EINVAL;
+	writable = flags ? (uint32_t)bytes - writable : 0;
+	vq->free_head = id;
+	vq->n_free = n_free - total;
+	slot_take(vq, head, req, writable, total, last);
+	return 1;
 }
 
 static int split_add(struct vhost_virtq *vq, const struct vhost_virtq_req *reqs, unsigned int n)
 {
-	struct ring_desc *desc = vq->desc;
-	struct vq_desc *shadow = vq->shadow;
 	uint16_t *ring = vq->split.avail->ring;
-	uint32_t mask = vq->size - 1, n_free = vq->n_free, direct_max = vq->direct_max;
-	uint16_t idx = vq->split.avail_idx, head = vq->free_head;
-	uint64_t seq = vq->seq;
+	uint32_t mask = vq->size - 1, idx = vq->split.avail_idx;
 	unsigned int i;
 	int r = 0;
 
 	for (i = 0; i < n; i++) {
-		const struct vhost_virtq_req *req = &reqs[i];
-		const struct vhost_sg *sg = req->sg, *out_end, *end;
-		uint32_t total = (uint32_t)req->out + req->in;
-		struct sg_sum sum = { 0, req->flags };
-		uint16_t id = head, last = head;
-		uint64_t readable;
+		uint16_t head = vq->free_head;
 
-		if (unlikely(total - 1 >= (n_free < direct_max ? n_free : direct_max))) {
-			enum vq_verdict verdict = vq_judge(vq, req, n_free);
-			uint32_t writable;
-
-			if (verdict == VQ_FULL)
-				break;
-			if (verdict == VQ_INVALID) {
-				r = -EINVAL;
-				break;
-			}
-			if (verdict == VQ_TABLE) {
-				if (!vq_fill_table(vq, head, sg, req->out, req->in, false,
-						   &writable)) {
-					r = -EINVAL;
-					break;
-				}
-				put_desc(vq, head,
-					 vq->tables_iova + (uint64_t)head * vq->indirect_max * 16,
-					 total * 16, DESC_F_INDIRECT, 0);
-				slot_take(&vq->slots[head], req, seq++, writable, 1, head, true);
-				ring[idx++ & mask] = htole16(head);
-				head = shadow[head].next;
-				n_free--;
-				continue;
-			}
-		}
-
-		out_end = sg + req->out;
-		end = out_end + req->in;
-		/* Free descriptors may be written before we know that all is valid. */
-		for (; sg < out_end; sg++) {
-			uint16_t next = shadow[id].next;
-
-			sg_account(&sum, sg);
-			desc[id].addr = htole64(sg->iova);
-			desc[id].word = split_word(sg->len, DESC_F_NEXT, next);
-			shadow[id].addr = sg->iova;
-			shadow[id].len = sg->len;
-			last = id;
-			id = next;
-		}
-		readable = sum.bytes;
-		for (; sg < end; sg++) {
-			uint16_t next = shadow[id].next;
-
-			sg_account(&sum, sg);
-			desc[id].addr = htole64(sg->iova);
-			desc[id].word = split_word(sg->len, DESC_F_NEXT | DESC_F_WRITE, next);
-			shadow[id].addr = sg->iova;
-			shadow[id].len = sg->len;
-			last = id;
-			id = next;
-		}
-		if (unlikely(!sg_valid(&sum))) {
-			r = -EINVAL;
+		r = put_request(vq, &reqs[i]);
+		if (unlikely(r <= 0))
 			break;
-		}
-		desc[last].split.flags = htole16(req->in ? DESC_F_WRITE : 0);
-		slot_take(&vq->slots[head], req, seq++, (uint32_t)(sum.bytes - readable),
-			  (uint16_t)total, last, false);
-		ring[idx++ & mask] = htole16(head);
-		head = id;
-		n_free -= total;
+		store16(&ring[(idx + i) & mask], head);
 	}
 	if (unlikely(!i))
-		return r ? vq_bad_req(vq, &reqs[0]) : 0;
+		return r < 0 ? vq_bad_req(vq, &reqs[0]) : 0;
 	/* One store publishes the burst (VIRTIO 1.3, 2.7.13.3.1). */
-	store_release16(vq->platform, &vq->split.avail->idx, idx);
-	vq->split.avail_idx = idx;
-	vq->free_head = head;
-	vq->n_free = n_free;
-	vq->seq = seq;
+	vq->split.avail_idx = (uint16_t)(idx + i);
 	vq->outstanding += i;
 	vq->pending += i;
+	store_release16(vq->platform, &vq->split.avail->idx, (uint16_t)(idx + i));
 	return (int)i;
 }
 
@@ -303,18 +325,18 @@ static void split_rewrite(struct vhost_virtq *vq, unsigned int n)
 	for (i = 0; i < n; i++) {
 		uint16_t head = vq->order[i], id = head;
 		const struct vq_slot *s = &vq->slots[head];
-		uint32_t j, writable;
+		uint32_t total = (uint32_t)s->out + s->in, j, writable;
 
-		if (s->indirect) {
+		if (slot_indirect(s)) {
 			vq_fill_table(vq, head, NULL, s->out, s->in, false, &writable);
-			put_desc(vq, head, vq->tables_iova + (uint64_t)head * vq->indirect_max * 16,
-				 ((uint32_t)s->out + s->in) * 16, DESC_F_INDIRECT, 0);
+			put_table_desc(vq, head, total);
+			total = 0;
 		}
-		for (j = 0; !s->indirect && j < s->n_desc; j++) {
+		for (j = 0; j < total; j++) {
 			const struct vq_desc *d = &vq->shadow[id];
 
-			put_desc(vq, id, d->addr, d->len,
-				 (j + 1 < s->n_desc ? DESC_F_NEXT : 0) |
+			put_desc(&vq->desc[id], d->addr, d->len,
+				 (j + 1 < total ? DESC_F_NEXT : 0) |
 				 (j >= s->out ? DESC_F_WRITE : 0), d->next);
 			id = d->next;
 		}

@@ -71,17 +71,18 @@ bool vq_fill_table(struct vhost_virtq *vq, uint16_t id, const struct vhost_sg *s
 	struct ring_desc *table = &vq->tables[at];
 	struct vhost_sg *shadow = &vq->tables_shadow[at];
 	uint32_t total = (uint32_t)out + in, i;
-	struct sg_sum sum = { 0, 0 };
-	uint64_t readable = 0;
+	uint64_t bytes = 0, readable = 0;
+	bool bad = false;
 
 	for (i = 0; i < total; i++) {
 		uint32_t flags = i >= out ? DESC_F_WRITE : 0;
 
 		if (i == out)
-			readable = sum.bytes;
+			readable = bytes;
 		if (sg)
 			shadow[i] = sg[i];
-		sg_account(&sum, &shadow[i]);
+		bad |= sg_bad(&shadow[i]);
+		bytes += shadow[i].len;
 		table[i].addr = htole64(shadow[i].iova);
 		if (packed)
 			table[i].word = packed_word(shadow[i].len, 0, flags);
@@ -90,8 +91,8 @@ bool vq_fill_table(struct vhost_virtq *vq, uint16_t id, const struct vhost_sg *s
 		else
 			table[i].word = split_word(shadow[i].len, flags, 0);
 	}
-	*writable = in ? (uint32_t)(sum.bytes - readable) : 0;
-	return sg_valid(&sum);
+	*writable = in ? (uint32_t)(bytes - readable) : 0;
+	return !bad && bytes <= UINT32_MAX;
 }
 
 /* ---------------------------------------------------------------------- life */

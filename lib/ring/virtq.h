@@ -15,13 +15,11 @@
  */
 struct vq_slot {
 	void *cookie;
-	uint64_t seq;		/* order of submission */
+	uint32_t n_desc;	/* descriptors of the ring it takes; 0: not outstanding */
 	uint32_t writable;	/* bytes that the device may write */
-	uint16_t n_desc;	/* descriptors of the ring it takes; 0: not outstanding */
-	uint16_t last;		/* the last of them */
-	uint16_t out, in;	/* buffers */
-	uint16_t indirect;	/* they are in the indirect table of this index */
-	uint16_t reserved;
+	uint64_t seq;		/* order of submission */
+	uint16_t out, in;	/* buffers; if more than n_desc, they are in a table */
+	uint32_t last;		/* the last of the descriptors */
 };
 
 /*
@@ -181,21 +179,15 @@ static inline bool need_event(uint16_t event, uint16_t new_idx, uint16_t old)
 	return (uint16_t)(new_idx - event - 1) < (uint16_t)(new_idx - old);
 }
 
-/* The lengths and flags of @n buffers, checked on the way. */
-struct sg_sum {
-	uint64_t bytes;
-	uint32_t bad;
-};
-
-static inline void sg_account(struct sg_sum *sum, const struct vhost_sg *sg)
+/* Devices refuse buffers of no bytes; the flags are for the future. */
+static inline bool sg_bad(const struct vhost_sg *sg)
 {
-	sum->bytes += sg->len;
-	sum->bad |= sg->flags | !sg->len;	/* devices refuse buffers of no bytes */
+	return unlikely(!sg->len) || unlikely(sg->flags);
 }
 
-static inline bool sg_valid(const struct sg_sum *sum)
+static inline bool slot_indirect(const struct vq_slot *s)
 {
-	return !(sum->bad | (uint32_t)(sum->bytes >> 32));
+	return (uint32_t)s->out + s->in > s->n_desc;
 }
 
 /* A request that is no plain chain with room for it: why? */
@@ -220,17 +212,20 @@ bool vq_fill_table(struct vhost_virtq *vq, uint16_t id, const struct vhost_sg *s
 		   uint16_t out, uint16_t in, bool packed, uint32_t *writable);
 int vq_bad_req(struct vhost_virtq *vq, const struct vhost_virtq_req *req) __attribute__((cold));
 
-static inline void slot_take(struct vq_slot *s, const struct vhost_virtq_req *req, uint64_t seq,
-			     uint32_t writable, uint16_t n_desc, uint16_t last, bool indirect)
+static inline void slot_take(struct vhost_virtq *vq, uint16_t head,
+			     const struct vhost_virtq_req *req, uint32_t writable,
+			     uint32_t n_desc, uint16_t last)
 {
+	struct vq_slot *s = &vq->slots[head];
+
 	s->cookie = req->cookie;
-	s->seq = seq;
-	s->writable = writable;
 	s->n_desc = n_desc;
+	s->writable = writable;
+	s->seq = vq->seq++;
 	s->last = last;
-	s->out = req->out;
-	s->in = req->in;
-	s->indirect = indirect;
+	/* Both counts at once: they lie side by side in both structs. */
+	memcpy((char *)s + offsetof(struct vq_slot, out),
+	       (const char *)req + offsetof(struct vhost_virtq_req, out), 4);
 }
 
 /*
@@ -279,7 +274,7 @@ static inline uint32_t in_order_batch(const struct vhost_virtq *vq, uint32_t id)
 static inline uint16_t in_order_pop(struct vhost_virtq *vq, struct vhost_virtq_done *d)
 {
 	struct vq_slot *s = &vq->slots[vq->in_order_tail];
-	uint16_t n_desc = s->n_desc;
+	uint16_t n_desc = (uint16_t)s->n_desc;
 
 	done_set(d, s, --vq->batch_left ? s->writable : vq->batch_len);
 	vq->in_order_tail = vq->shadow[s->last].next;

@@ -26,26 +26,37 @@ static int wire_addr(const struct vhost_user *u, uint64_t iova, uint64_t len, ui
 
 /* ------------------------------------------------------- features, status, config */
 
+static void give_features(const struct vhost_user *u, uint64_t *ret, size_t n)
+{
+	memset(ret, 0, n * sizeof(*ret));
+	ret[0] = u->offered & ~(VU_F_PROTOCOL_FEATURES | VU_F_LOG_ALL);
+}
+
 static int reply_features(struct vhost_dev *dev, struct vhost_op *op, uint32_t request _unused_,
 			  unsigned int index _unused_, const void *m)
 {
+	struct vhost_user *u = to_user(dev);
 	const struct vu_msg *msg = m;
-	uint64_t *ret = op->out, value;
 
-	memcpy(&value, msg->payload, sizeof(value));
-	to_user(dev)->offered = value;
-	memset(ret, 0, op->a * sizeof(*ret));
-	ret[0] = value & ~(VU_F_PROTOCOL_FEATURES | VU_F_LOG_ALL);
+	memcpy(&u->offered, msg->payload, sizeof(u->offered));
+	give_features(u, op->out, op->a);
 	return 0;
 }
 
 static int get_features(struct vhost_dev *dev, struct vhost_op *op, uint64_t *ret, unsigned int n)
 {
+	struct vhost_user *u = to_user(dev);
+
+	/* Just opened: what was learnt then is not asked for twice. */
+	if (u->offered_is_fresh) {
+		u->offered_is_fresh = false;
+		give_features(u, ret, n);
+		return 0;
+	}
 	op->out = ret;
 	op->a = n;
 	op->reply = reply_features;
-	return user_send(to_user(dev), op,
-			 &(struct user_req){ .request = VU_GET_FEATURES, .fd = -1 });
+	return user_send(u, op, &(struct user_req){ .request = VU_GET_FEATURES, .fd = -1 });
 }
 
 int user_send_features(struct vhost_user *u, struct vhost_op *op)
@@ -183,11 +194,15 @@ static int set_config(struct vhost_dev *dev, struct vhost_op *op, uint32_t offse
 
 /* ----------------------------------------------------------------------- memory */
 
-static struct vu_region wire_region(const struct vhost_user *u, const struct mem_region *m)
+static struct vu_region_xen wire_region(const struct vhost_user *u, const struct mem_region *m)
 {
-	return (struct vu_region){
-		.guest_addr = m->iova, .size = m->size, .mmap_offset = m->fd_offset,
-		.user_addr = has_pf(u, VHOST_USER_PF_GPA_ADDRESSES) ? m->iova : m->user_addr,
+	return (struct vu_region_xen){
+		.region = {
+			.guest_addr = m->iova, .size = m->size, .mmap_offset = m->fd_offset,
+			.user_addr = has_pf(u, VHOST_USER_PF_GPA_ADDRESSES) ? m->iova :
+									      m->user_addr,
+		},
+		.flags = m->xen_flags, .domid = m->xen_domid,
 	};
 }
 
@@ -257,7 +272,7 @@ static int send_region(struct vhost_user *u, struct vhost_op *op, uint32_t reque
 	struct {
 		uint64_t padding;
 		struct vu_region_xen region;
-	} payload = { .region.region = wire_region(u, m) };
+	} payload = { .region = wire_region(u, m) };
 
 	if (op)
 		op->reply = reply_memory;
@@ -278,7 +293,7 @@ static int send_table(struct vhost_user *u, struct vhost_op *op)
 	unsigned int i;
 
 	for (i = 0; i < map->n; i++) {
-		struct vu_region_xen region = { .region = wire_region(u, &map->regions[i]) };
+		struct vu_region_xen region = wire_region(u, &map->regions[i]);
 
 		memcpy(payload.regions + i * each, &region, each);
 		fds[i] = map->regions[i].fd;

@@ -89,7 +89,7 @@ int user_new(const char *address, enum user_address kind, const char *path,
 		u->path = strdup(path);
 		if (!u->path) {
 			vhost_dev_unref(&u->dev);
-			return fail(-ENOMEM, VHOST_ERR_OTHER, "out of memory");
+			return call_fail(-ENOMEM, VHOST_ERR_OTHER, "out of memory");
 		}
 	}
 	*ret = &u->dev;
@@ -474,6 +474,7 @@ static int nego_done(struct vhost_user *u)
 	unsigned int i;
 
 	u->connected_pf = u->pf;
+	u->offered_is_fresh = true;
 	dev->state = u->reconnecting ? u->resume_state : VHOST_DEV_STOPPED;
 	for (i = 0; i < dev->rec.n_vqs; i++)
 		dev->rec.vqs[i].interrupted = false;

@@ -80,6 +80,7 @@ struct vhost_user {
 	int resume_state;	/* what the device was in when the connection ended */
 
 	uint64_t offered;	/* features, all bits */
+	bool offered_is_fresh;	/* learnt when connecting, and not yet told to the caller */
 	uint64_t pf_offered;
 	uint64_t pf;		/* in use */
 	uint64_t connected_pf;	/* were in use when it was last connected */
