@@ -3,7 +3,10 @@
 #
 # Not installed. make bench builds them; so does make check, to keep them whole.
 
-bench_programs =
+bench_programs = \
+	bench/bench-virtq
+
+EXTRA_DIST += bench/instructions.sh
 
 check_PROGRAMS += $(bench_programs)
 

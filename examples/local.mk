@@ -3,7 +3,10 @@
 #
 # Not installed. make examples builds them; so does make check, to keep them whole.
 
-example_programs =
+example_programs = examples/blk-read
+examples_blk_read_LDADD = libvhost.la
+
+EXTRA_DIST += examples/demo.sh
 
 check_PROGRAMS += $(example_programs)
 

@@ -267,9 +267,11 @@ VHOST_EXPORT int vhost_dev_vq_set_base(vhost_dev_t *dev, unsigned int index, uin
 
 	if (!r)
 		r = refuse_running(dev, index, vq);
-	if (!r)
-		vq->config.base = base;
-	return r;
+	if (r < 0)
+		return r;
+	vq->config.base = base;
+	vq->interrupted = false;	/* the caller knows where it is to go on */
+	return 0;
 }
 
 VHOST_EXPORT int vhost_dev_vq_get_base(vhost_dev_t *dev, unsigned int index, uint32_t *ret)
@@ -372,7 +374,7 @@ static void settle_rollback(struct vhost_dev *dev, struct vhost_op *op)
 static void roll_back(struct vhost_dev *dev)
 {
 	struct vhost_op *op;
-	int kind = dev->error_kind;
+	int kind = dev->error_kind, r;
 	char error[sizeof(dev->error)];
 
 	dev->state = VHOST_DEV_STOPPED;
@@ -380,7 +382,11 @@ static void roll_back(struct vhost_dev *dev)
 		return;
 	memcpy(error, dev->error, sizeof(error));
 	op = calloc(1, sizeof(*op));
-	if (!op || !dev->ops->stop || dev->ops->stop(dev, op, DEV_STOP) < 0 || !op->pending) {
+	r = op ? vhost_call(dev, stop, op, DEV_STOP) : -ENOMEM;
+	/* What runs cannot be taken back: only the end of the connection stops it. */
+	if (r < 0 && r != -ENOTSUP && dev->state != VHOST_DEV_CLOSED)
+		dev->ops->lost(dev, r);
+	if (r < 0 || !op->pending) {
 		free(op);
 	} else {
 		op->settle = settle_rollback;
@@ -395,10 +401,16 @@ static void settle_start(struct vhost_dev *dev, struct vhost_op *op)
 {
 	unsigned int i;
 
+	dev->starting = false;
 	if (op->status < 0) {
-		if (dev->state == VHOST_DEV_CLOSED) {
+		/* Nobody is to be told, if the connection is gone or nothing was sent yet. */
+		if (dev->state == VHOST_DEV_CLOSED || (op->txn && !op->txn->committed)) {
 			for (i = 0; i < dev->rec.n_vqs; i++)
 				dev->rec.vqs[i].running = false;
+			if (dev->state != VHOST_DEV_CLOSED) {
+				dev->state = (int)op->a;
+				dev->rec.status = (uint8_t)op->b;
+			}
 			return;
 		}
 		roll_back(dev);
@@ -432,11 +444,14 @@ static int start(struct vhost_dev *dev)
 	if (r < 0)
 		return r;
 	op->settle = settle_start;
+	op->a = (uint64_t)dev->state;
+	op->b = dev->rec.status;
 	r = vhost_call(dev, start, op);
 	if (r < 0)
 		op->settle = NULL;	/* nothing was sent */
 	else
 		dev->state = VHOST_DEV_STARTED;
+	dev->starting = !r;
 	r = op_end(dev, op, r);
 	if (r < 0 && !dev->open_txn)
 		dev_await_rollback(dev);
@@ -461,6 +476,12 @@ static void settle_stop(struct vhost_dev *dev, struct vhost_op *op)
 {
 	unsigned int i;
 
+	/* Nothing was sent yet: the device runs as before. */
+	if (op->status < 0 && op->txn && !op->txn->committed) {
+		if (dev->state != VHOST_DEV_CLOSED)
+			dev->state = (int)op->a;
+		return;
+	}
 	for (i = 0; i < dev->rec.n_vqs; i++)
 		dev->rec.vqs[i].running = false;
 	if (!op->status)
@@ -475,6 +496,7 @@ static int stop(struct vhost_dev *dev, enum dev_stop_mode mode, int state)
 	if (r < 0)
 		return r;
 	op->settle = settle_stop;
+	op->a = (uint64_t)dev->state;
 	r = vhost_call(dev, stop, op, mode);
 	if (!r)
 		dev->state = state;

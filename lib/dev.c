@@ -182,10 +182,8 @@ VHOST_EXPORT vhost_dev_t *vhost_dev_ref(vhost_dev_t *dev)
 	return dev;
 }
 
-VHOST_EXPORT vhost_dev_t *vhost_dev_unref(vhost_dev_t *dev)
+static void dev_release(struct vhost_dev *dev)
 {
-	if (!dev || --dev->refs > 0)
-		return NULL;
 	/* What is pending completes, and its callbacks may take and drop references. */
 	dev->refs = 1;
 	dev->ops->close(dev);
@@ -194,6 +192,12 @@ VHOST_EXPORT vhost_dev_t *vhost_dev_unref(vhost_dev_t *dev)
 	record_clear(&dev->rec);
 	free(dev->address);
 	dev->ops->free(dev);
+}
+
+VHOST_EXPORT vhost_dev_t *vhost_dev_unref(vhost_dev_t *dev)
+{
+	if (dev && --dev->refs == 0)
+		dev_release(dev);
 	return NULL;
 }
 

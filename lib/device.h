@@ -120,6 +120,7 @@ struct vhost_dev {
 	const struct vhost_transport_ops *ops;
 	unsigned int refs;
 	int state;			/* enum vhost_dev_state */
+	bool starting;			/* a start is not yet acknowledged */
 	char *address;
 	int timeout_ms;			/* -1 never */
 	uint32_t device_id;
@@ -147,7 +148,7 @@ struct vhost_dev {
 
 /* error.c */
 int dev_fail(struct vhost_dev *dev, int r, int kind, const char *fmt, ...) _printf_(4, 5);
-int dev_vfail(struct vhost_dev *dev, int r, int kind, const char *fmt, va_list ap);
+int dev_vfail(struct vhost_dev *dev, int r, int kind, const char *fmt, va_list ap) _printf_(4, 0);
 void dev_log(struct vhost_dev *dev, int level, const char *fmt, ...) _printf_(3, 4);
 int call_fail(int r, int kind, const char *fmt, ...) _printf_(3, 4);	/* no device yet */
 int error_kind_of(int r);
@@ -155,7 +156,7 @@ int error_kind_of(int r);
 /* op.c */
 uint64_t now_ms(void);
 uint64_t dev_deadline(const struct vhost_dev *dev);	/* UINT64_MAX: never */
-int op_begin(struct vhost_dev *dev, struct vhost_op *stack, struct vhost_op **ret);
+int op_begin_in_txn(struct vhost_dev *dev, struct vhost_op **ret);
 int op_end(struct vhost_dev *dev, struct vhost_op *op, int r);
 void op_answer(struct vhost_dev *dev, struct vhost_op *op, int status);
 void dev_run_done(struct vhost_dev *dev);
@@ -171,6 +172,17 @@ struct vhost_vq *record_vq(struct vhost_record *rec, unsigned int index);	/* NUL
 int record_vq_grow(struct vhost_record *rec, unsigned int index, struct vhost_vq **ret);
 bool record_has(const struct vhost_record *rec, unsigned int bit);
 void log_drop(struct vhost_log *log);
+
+/* A call's operation: @stack, unless it is part of a transaction. op_end() is to follow. */
+static inline int op_begin(struct vhost_dev *dev, struct vhost_op *stack, struct vhost_op **ret)
+{
+	if (unlikely(dev->open_txn != NULL))
+		return op_begin_in_txn(dev, ret);
+	memset(stack, 0, offsetof(struct vhost_op, region));
+	dev->refs++;	/* until op_end(): a callback may drop the last one */
+	*ret = stack;
+	return 0;
+}
 
 /* A call of several steps holds on to the device: a callback may drop the last reference. */
 static inline void dev_unrefp(struct vhost_dev **dev)

@@ -22,18 +22,14 @@ uint64_t dev_deadline(const struct vhost_dev *dev)
 	return dev->timeout_ms < 0 ? UINT64_MAX : now_ms() + (uint64_t)dev->timeout_ms;
 }
 
-int op_begin(struct vhost_dev *dev, struct vhost_op *stack, struct vhost_op **ret)
+int op_begin_in_txn(struct vhost_dev *dev, struct vhost_op **ret)
 {
-	struct vhost_op *op = stack;
+	struct vhost_op *op = calloc(1, sizeof(*op));
 
-	if (dev->open_txn) {
-		op = malloc(sizeof(*op));
-		if (!op)
-			return dev_fail(dev, -ENOMEM, VHOST_ERR_OTHER, "out of memory");
-	}
-	memset(op, 0, sizeof(*op));
+	if (!op)
+		return dev_fail(dev, -ENOMEM, VHOST_ERR_OTHER, "out of memory");
 	op->txn = dev->open_txn;
-	vhost_dev_ref(dev);	/* until op_end(): a callback may drop the last one */
+	vhost_dev_ref(dev);
 	*ret = op;
 	return 0;
 }
@@ -76,7 +72,11 @@ void op_answer(struct vhost_dev *dev, struct vhost_op *op, int status)
 {
 	if (status < 0 && !op->status)
 		op->status = status;
-	if (--op->pending == 0 && op->submitted)
+	if (--op->pending || !op->submitted)
+		return;
+	if (!op->settle && !op->txn)
+		op->settled = true;
+	else
 		op_settle(dev, op);
 }
 
@@ -106,21 +106,24 @@ int op_end(struct vhost_dev *dev, struct vhost_op *op, int r)
 	/* Some of it is out and the rest will not be. */
 	if (unlikely(r < 0 && op->sent))
 		dev->ops->lost(dev, r);
-	if (op->txn) {
+	if (unlikely(op->txn != NULL)) {
 		r = end_in_txn(dev, op, r);
 	} else {
 		op->submitted = true;
-		if (r < 0) {
+		if (unlikely(r < 0)) {
 			op->status = r;
 			op->pending = 0;
 		}
-		if (!op->pending)
-			op_settle(dev, op);
-		else
+		if (likely(op->pending))
 			dev->ops->wait(dev, op);
+		else
+			op_settle(dev, op);
 		r = op->status;
 	}
-	vhost_dev_unref(dev);
+	if (likely(dev->refs > 1))
+		dev->refs--;
+	else
+		vhost_dev_unref(dev);
 	return r;
 }
 
@@ -188,11 +191,13 @@ void dev_cancel_open(struct vhost_dev *dev)
 
 void dev_cancel_all(struct vhost_dev *dev, int status)
 {
-	struct vhost_txn *txn;
+	struct vhost_txn *txn, *next;
 	struct vhost_op *op;
 
 	dev_cancel_open(dev);
-	while ((txn = dev->txns)) {
+	for (txn = dev->txns; txn; txn = next) {
+		/* one that is just being committed has no operation left, and stays */
+		next = txn->next;
 		if (!txn->status) {
 			txn->status = status;
 			txn->error_kind = dev->error_kind;

@@ -40,7 +40,7 @@ status=0
 # One line for all, as libcheck would print it: tests/summarize counts the cases.
 cat tests/*.log 2>/dev/null | sed -n 's/^[0-9]*%: Checks: //p' |
 	awk -F '[^0-9]+' '{ n += $1; f += $2; e += $3 }
-	     END { printf "%d%%: Checks: %d, Failures: %d, Errors: %d\n", n ? 100 * (n - f - e) / n : 0, n, f, e }'
+	     END { if (n) printf "%d%%: Checks: %d, Failures: %d, Errors: %d\n", 100 * (n - f - e) / n, n, f, e }'
 if [ "$status" -ne 0 ]; then
 	cat test-suite.log 2>/dev/null || tail -n 60 log
 	exit 1

@@ -6,15 +6,35 @@
 # of more files, or with other libraries, also sets tests_check_foo_SOURCES
 # (and _LDADD) below.
 unit_tests = \
+	tests/check-chan \
+	tests/check-dev \
+	tests/check-mem \
+	tests/check-msg \
 	tests/check-names \
-	tests/check-virtq
+	tests/check-text \
+	tests/check-virtq \
+	tests/check-wire
+
+# check-faults has the library's calls of these fail in turn.
+tests_check_faults_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=mmap \
+	-Wl,--wrap=socket,--wrap=socketpair,--wrap=sendmsg,--wrap=recvmsg,--wrap=fcntl \
+	-Wl,--wrap=eventfd,--wrap=epoll_create1,--wrap=memfd_create
 
 tests_check_virtq_SOURCES = tests/check-virtq.c tests/leak.h \
 	tests/ring-model.c tests/ring-model.h
 
 # Those that talk to a program of somebody else's, and skip where there is none.
-peer_tests =
+peer_tests = \
+	tests/check-qsd \
+	tests/check-testpmd \
+	tests/check-virtiofsd
+EXTRA_DIST += tests/program.h tests/ctypes_test.py
 LDADD = libvhost-internal.la $(CHECK_LIBS)
+
+tests_check_wire_SOURCES = tests/check-wire.c tests/leak.h tests/peer.c tests/peer.h
+
+tests_check_dev_SOURCES = tests/check-dev.c tests/fake.c tests/fake.h
 
 # Headers and files that tests share: EXTRA_DIST += tests/foo.h
 
@@ -25,6 +45,7 @@ script_tests = \
 	tests/check-install.sh \
 	tests/check-man.sh \
 	tests/check-python.sh \
+	tests/check-vhostctl.sh \
 	tests/check-musl.sh \
 	tests/check-i386.sh
 

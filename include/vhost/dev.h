@@ -27,7 +27,8 @@
  *   -ECONNABORTED (it did in the middle of a message), -ETIMEDOUT (no answer
  *   within the deadline; the connection is closed), -EPROTO (the peer broke the
  *   protocol; the connection is closed), -EREMOTEIO (the peer answered that it
- *   refuses), -ENOTSUP (the device cannot do that), -ENOMEM, -EMFILE.
+ *   refuses), -ENOTSUP (the device cannot do that), -ENOBUFS (more than 1 MiB
+ *   waits to be sent), -ENOMEM, -EMFILE.
  */
 #ifndef VHOST_DEV_H
 #define VHOST_DEV_H
@@ -407,7 +408,7 @@ int vhost_dev_get_status(vhost_dev_t *dev, uint8_t *ret);
  * @dev:    the device
  * @status: bits of VIRTIO 1.3, 2.1; 0 resets the device
  *
- * vhost_dev_start(), _stop() and _reset() set the status by themselves: this is
+ * vhost_dev_start() and vhost_dev_reset() set the status by themselves: this is
  * for a VMM that passes on what its guest writes. Status 0 while the device runs
  * leaves it stopped.
  *

@@ -9,9 +9,9 @@
  * (struct vhost_dev_opts) and may be changed later. Without a hook neither
  * costs more than a branch.
  *
- * With the environment variable LIBVHOST_TRACE set to 1 when a device is
- * opened, a device without a trace hook writes its trace to the standard error;
- * LIBVHOST_LOG=1 does the same for the log. Programs that run with raised
+ * With the environment variable LIBVHOST_TRACE set, to anything but 0, when a
+ * device is opened, a device without a trace hook writes its trace to the standard
+ * error; LIBVHOST_LOG does the same for the log. Programs that run with raised
  * privileges (secure_getenv(3)) ignore both.
  */
 #ifndef VHOST_TRACE_H

@@ -206,8 +206,8 @@ int vhost_user_set_shmem(vhost_dev_t *dev, unsigned int id, void *addr, uint64_t
  * vhost_user_get_host_notifier() - the doorbell page of a queue
  * @dev:      the device
  * @index:    of the queue
- * @ret_addr: the page, mapped; valid until the host_notifier event says that it
- *            changed, or the connection ends
+ * @ret_addr: the page, mapped; gone when the host_notifier event says that it
+ *            changed, and when the connection ends
  * @ret_size: its size in bytes
  *
  * Return: 0; -EINVAL; -ENOENT if the queue has none.

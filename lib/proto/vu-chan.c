@@ -148,12 +148,43 @@ static int queue(struct vu_chan *c, const struct vu_header *hdr, const void *pay
 	return 0;
 }
 
-int vu_chan_send(struct vu_chan *c, const struct vu_header *hdr, const void *payload,
-		 const int *fds, unsigned int n_fds, bool now)
+/* Queue what the socket did not take: @n bytes are out, or negative for none. */
+static int queue_rest(struct vu_chan *c, const struct vu_header *hdr, const void *payload,
+		      ssize_t n, const int *fds, unsigned int n_fds, bool now)
 {
-	struct vu_header h = *hdr;
+	int r = queue(c, hdr, payload, n > 0 ? (size_t)n : 0, fds, n_fds, now);
+
+	/* half a message is out: nothing that follows could be understood */
+	return r < 0 && n > 0 ? -EIO : r;
+}
+
+/* The most bytes of a message that is put together before it is sent. */
+#define SMALL 64u
+
+/* Most messages are small, bring no descriptors, and nothing waits before them. */
+static ssize_t send_small(struct vu_chan *c, const struct vu_header *hdr, const void *payload)
+{
+	uint8_t buf[SMALL];
+	ssize_t n;
+
+	memcpy(buf, hdr, sizeof(*hdr));
+	if (hdr->size == sizeof(uint64_t))
+		memcpy(buf + sizeof(*hdr), payload, sizeof(uint64_t));
+	else if (hdr->size)
+		memcpy(buf + sizeof(*hdr), payload, hdr->size);
+	do
+		n = send(c->fd, buf, sizeof(*hdr) + hdr->size, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	return n;
+}
+
+static int send_any(struct vu_chan *c, const struct vu_header *hdr, const void *payload,
+		    const int *fds, unsigned int n_fds, bool now)
+{
 	struct iovec iov[2] = {
-		{ .iov_base = &h, .iov_len = sizeof(h) },
+		{ .iov_base = (void *)hdr, .iov_len = sizeof(*hdr) },
 		{ .iov_base = (void *)payload, .iov_len = hdr->size },
 	};
 	ssize_t n = 0;
@@ -173,14 +204,30 @@ int vu_chan_send(struct vu_chan *c, const struct vu_header *hdr, const void *pay
 	}
 	if (n < 0)
 		n = 0;
-	if ((size_t)n < sizeof(h) + hdr->size) {
-		r = queue(c, hdr, payload, (size_t)n, fds, n_fds, now);
+	if ((size_t)n < sizeof(*hdr) + hdr->size) {
+		r = queue_rest(c, hdr, payload, n, fds, n_fds, now);
 		if (r < 0)
 			return r;
 	}
 	if (unlikely(c->trace != NULL))
 		c->trace(c->trace_opaque, false, c->dir, hdr, payload, fds, n_fds);
 	return 0;
+}
+
+int vu_chan_send(struct vu_chan *c, const struct vu_header *hdr, const void *payload,
+		 const int *fds, unsigned int n_fds, bool now)
+{
+	ssize_t n;
+
+	if (n_fds || c->out_head || c->held || c->trace || c->fd < 0 ||
+	    hdr->size > SMALL - sizeof(*hdr))
+		return send_any(c, hdr, payload, fds, n_fds, now);
+	n = send_small(c, hdr, payload);
+	if (likely(n == (ssize_t)(sizeof(*hdr) + hdr->size)))
+		return 0;
+	if (n < 0 && n != -EAGAIN)
+		return (int)n;
+	return queue_rest(c, hdr, payload, n, NULL, 0, now);
 }
 
 int vu_chan_flush(struct vu_chan *c)
@@ -373,8 +420,22 @@ int vu_chan_recv(struct vu_chan *c, struct vu_msg *msg, const char **why)
 		c->rx_start += c->rx_msg;
 		c->rx_msg = 0;
 	}
-	if (c->rx_start == c->rx_end && !c->rx_n_fds)
+	if (c->rx_start == c->rx_end && !c->rx_n_fds) {
 		c->rx_start = c->rx_end = 0;
+		r = fill(c, sizeof(c->rx), why);
+		if (r < 0)
+			return r;
+		/* Nearly always it is one message, whole, without descriptors. */
+		memcpy(&msg->hdr, c->rx, sizeof(msg->hdr));
+		if (likely(c->rx_end == sizeof(msg->hdr) + (size_t)msg->hdr.size &&
+			   !c->rx_n_fds && msg->hdr.size <= VU_MAX_PAYLOAD && !c->trace)) {
+			c->rx_msg = c->rx_end;
+			msg->payload = c->rx + sizeof(msg->hdr);
+			msg->fds = c->rx_fds;
+			msg->n_fds = 0;
+			return 1;
+		}
+	}
 
 	for (;;) {
 		size_t have = c->rx_end - c->rx_start, want;

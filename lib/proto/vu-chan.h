@@ -71,6 +71,12 @@ int vu_chan_flush(struct vu_chan *c);
 /* Is there anything that vu_chan_flush() would send? */
 bool vu_chan_wants_out(const struct vu_chan *c);
 
+/* Nothing is queued, held back, or half received. */
+static inline bool vu_chan_is_idle(const struct vu_chan *c)
+{
+	return !c->out_head && !c->held && c->rx_start + c->rx_msg == c->rx_end;
+}
+
 void vu_chan_hold(struct vu_chan *c);
 void vu_chan_release(struct vu_chan *c);	/* vu_chan_flush() sends them */
 void vu_chan_drop_held(struct vu_chan *c);

@@ -23,7 +23,7 @@
 #define ACK VU_REPLY_ACK, VU_FD_NONE
 #define ACK_SIZE S(8)
 
-static const struct vu_row frontend_rows[] = {
+const struct vu_row vu_frontend_rows[] = {
 	/*                       name, gate, fds, reply, its fds, payload, reply's payload */
 	[VU_GET_FEATURES] = { "GET_FEATURES", NONE, VU_FD_NONE,
 		VU_REPLY_ALWAYS, VU_FD_NONE, S(0), S(8) },
@@ -105,7 +105,7 @@ static const struct vu_row frontend_rows[] = {
 		VU_REPLY_ALWAYS, VU_FD_NONE, S(0), S(sizeof(struct vu_shmem_config)) },
 };
 
-static const struct vu_row backend_rows[] = {
+const struct vu_row vu_backend_rows[] = {
 	[VU_BACKEND_IOTLB_MSG] = { "BACKEND_IOTLB_MSG", NONE, VU_FD_NONE, ACK,
 		S(sizeof(struct vu_iotlb)), ACK_SIZE },
 	[VU_BACKEND_CONFIG_CHANGE_MSG] = { "BACKEND_CONFIG_CHANGE_MSG", PF(CONFIG), VU_FD_NONE,
@@ -127,14 +127,6 @@ static const struct vu_row backend_rows[] = {
 	[VU_BACKEND_SHMEM_UNMAP] = { "BACKEND_SHMEM_UNMAP", PF(SHMEM), VU_FD_NONE, ACK,
 		S(sizeof(struct vu_mmap)), ACK_SIZE },
 };
-
-const struct vu_row *vu_row(enum vu_direction dir, uint32_t request)
-{
-	const struct vu_row *rows = dir == VU_BACKEND ? backend_rows : frontend_rows;
-	size_t n = dir == VU_BACKEND ? ARRAY_SIZE(backend_rows) : ARRAY_SIZE(frontend_rows);
-
-	return request < n && rows[request].name ? &rows[request] : NULL;
-}
 
 bool vu_row_is_open(const struct vu_row *row, uint64_t protocol_features)
 {

@@ -86,7 +86,17 @@ enum vu_verdict {
 	VU_BAD_FDS
 };
 
-const struct vu_row *vu_row(enum vu_direction dir, uint32_t request);
+extern const struct vu_row vu_frontend_rows[VU_REQUEST_LAST + 1];
+extern const struct vu_row vu_backend_rows[VU_BACKEND_REQUEST_LAST + 1];
+
+/* The row of a message, or NULL if there is no such message. */
+static inline const struct vu_row *vu_row(enum vu_direction dir, uint32_t request)
+{
+	const struct vu_row *rows = dir == VU_BACKEND ? vu_backend_rows : vu_frontend_rows;
+	uint32_t last = dir == VU_BACKEND ? VU_BACKEND_REQUEST_LAST : VU_REQUEST_LAST;
+
+	return request && request <= last ? &rows[request] : NULL;
+}
 bool vu_row_is_open(const struct vu_row *row, uint64_t protocol_features);
 
 /* Is a payload of @size bytes that starts with @payload what the rule says? */
@@ -101,6 +111,19 @@ enum vu_verdict vu_check_request(enum vu_direction dir, const struct vu_msg *msg
 
 enum vu_verdict vu_check_reply(enum vu_direction dir, uint32_t request, enum vu_expect expect,
 			       const struct vu_msg *msg, uint64_t protocol_features);
+
+/*
+ * Is this beyond doubt the reply that the row describes? Most are; what is not is for
+ * vu_check_reply() to judge.
+ */
+static inline bool vu_is_plain_reply(const struct vu_row *row, uint32_t request,
+				     const struct vu_msg *msg)
+{
+	return msg->hdr.request == request && msg->hdr.flags == (VU_VERSION | VU_REPLY) &&
+	       row->reply_size.rule == VU_SIZE_RANGE && row->reply_size.min == msg->hdr.size &&
+	       row->reply_size.max == msg->hdr.size && row->reply_fds == VU_FD_NONE &&
+	       msg->n_fds == 0;
+}
 
 const char *vu_verdict_text(enum vu_verdict verdict);
 

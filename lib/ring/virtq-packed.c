@@ -31,7 +31,8 @@ static __attribute__((noinline)) int put_table(struct vhost_virtq *vq,
 		return -EINVAL;
 	put_desc(&vq->desc[pos], vq->tables_iova + (uint64_t)head * vq->indirect_max * 16,
 		 ((uint32_t)req->out + req->in) * 16, head, (flags | DESC_F_INDIRECT) ^ hide);
-	*first_flags = flags | DESC_F_INDIRECT;
+	if (hide)
+		*first_flags = flags | DESC_F_INDIRECT;
 	vq->free_head = vq->shadow[head].next;
 	vq->n_free--;
 	advance(&pos, &flags, vq->size);
@@ -61,7 +62,7 @@ static __attribute__((cold, noinline)) int hide_again(struct vhost_virtq *vq, ui
  * Returns 1, 0 if it does not fit, or -EINVAL.
  */
 static inline __attribute__((always_inline)) int
-put_request(struct vhost_virtq *vq, const struct vhost_virtq_req *req, uint32_t hide,
+put_chain(struct vhost_virtq *vq, const struct vhost_virtq_req *req, uint32_t hide,
 	    uint32_t *first_flags)
 {
 	uint32_t total = (uint32_t)req->out + req->in, n_free = vq->n_free, left = total;
@@ -72,27 +73,6 @@ put_request(struct vhost_virtq *vq, const struct vhost_virtq_req *req, uint32_t 
 	uint16_t head = vq->free_head, id = head, last;
 	uint64_t bytes = 0;
 
-	if (total == 1 && likely(n_free)) {
-		uint32_t room = req->in ? sg->len : 0;
-
-		if (sg_bad(sg) || unlikely(req->flags))
-			return -EINVAL;
-		lap = flags | req->in * DESC_F_WRITE;
-		if (hide)
-			*first_flags = lap;
-		shadow[head].addr = sg->iova;
-		shadow[head].len = sg->len;
-		put_desc(&vq->desc[pos], sg->iova, sg->len, head, lap ^ hide);
-		if (unlikely(++pos == vq->size)) {
-			pos = 0;
-			vq->packed.avail_flags = (uint16_t)(flags ^ AVAIL_USED);
-		}
-		vq->packed.avail_pos = (uint16_t)pos;
-		vq->free_head = shadow[head].next;
-		vq->n_free = n_free - 1;
-		slot_take(vq, head, req, room, 1, head);
-		return 1;
-	}
 	if (unlikely(total - 1 >= (n_free < vq->direct_max ? n_free : vq->direct_max)) ||
 	    unlikely(req->flags)) {
 		switch (vq_judge(vq, req, n_free)) {
@@ -142,21 +122,75 @@ put_request(struct vhost_virtq *vq, const struct vhost_virtq_req *req, uint32_t 
 	return 1;
 }
 
+static inline bool is_single(const struct vhost_virtq_req *req)
+{
+	return (uint32_t)req->out + req->in == 1;
+}
+
+/* Requests up to one of a single buffer: how many went in, or as put_chain(). */
+static __attribute__((noinline)) int put_chains(struct vhost_virtq *vq,
+						const struct vhost_virtq_req *reqs, unsigned int n,
+						uint32_t hide, uint32_t *first_flags)
+{
+	unsigned int i;
+
+	for (i = 0; i < n && (!i || !is_single(&reqs[i])); i++) {
+		int r = put_chain(vq, &reqs[i], hide, first_flags);
+
+		if (unlikely(r <= 0))
+			return i ? (int)i : r;
+		hide = 0;
+	}
+	return (int)i;
+}
+
+/* Most requests of some devices have one buffer: these go without the loop. */
+static inline int put_single(struct vhost_virtq *vq, const struct vhost_virtq_req *req,
+			     uint32_t hide, uint32_t *first_flags)
+{
+	const struct vhost_sg *sg = req->sg;
+	uint32_t pos = vq->packed.avail_pos;
+	uint32_t flags = vq->packed.avail_flags | req->in * DESC_F_WRITE;
+	uint16_t head = vq->free_head;
+	struct vq_desc *copy = &vq->shadow[head];
+
+	if (sg_bad(sg) || unlikely(req->flags))
+		return -EINVAL;
+	if (hide)
+		*first_flags = flags;
+	copy->addr = sg->iova;
+	copy->len = sg->len;
+	put_desc(&vq->desc[pos], sg->iova, sg->len, head, flags ^ hide);
+	if (unlikely(++pos == vq->size)) {
+		pos = 0;
+		vq->packed.avail_flags ^= AVAIL_USED;
+	}
+	vq->packed.avail_pos = (uint16_t)pos;
+	vq->free_head = copy->next;
+	vq->n_free--;
+	slot_take(vq, head, req, req->in ? sg->len : 0, 1, head);
+	return 1;
+}
+
 static int packed_add(struct vhost_virtq *vq, const struct vhost_virtq_req *reqs, unsigned int n)
 {
 	uint16_t *first = &vq->desc[vq->packed.avail_pos].packed.flags;
-	uint32_t n_free = vq->n_free, first_flags = 0, ignored;
-	unsigned int i;
-	int r;
+	uint32_t n_free = vq->n_free, first_flags = 0, hide = AVAIL_USED;
+	unsigned int i = 0;
+	int r = 0;
 
-	if (!n)
-		return 0;
-	r = put_request(vq, &reqs[0], AVAIL_USED, &first_flags);
-	if (unlikely(r <= 0))
-		return r ? vq_bad_req(vq, &reqs[0]) : 0;
-	for (i = 1; i < n; i++)
-		if (unlikely(put_request(vq, &reqs[i], 0, &ignored) <= 0))
+	while (i < n) {
+		if (is_single(&reqs[i]) && likely(vq->n_free))
+			r = put_single(vq, &reqs[i], hide, &first_flags);
+		else
+			r = put_chains(vq, &reqs[i], n - i, hide, &first_flags);
+		if (unlikely(r <= 0))
 			break;
+		hide = 0;
+		i += (unsigned int)r;
+	}
+	if (unlikely(!i))
+		return r < 0 ? vq_bad_req(vq, &reqs[0]) : 0;
 	vq->pending += n_free - vq->n_free;
 	vq->outstanding += i;
 	/* One store publishes the burst (VIRTIO 1.3, 2.8.21.1). */

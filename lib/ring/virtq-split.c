@@ -47,7 +47,7 @@ static __attribute__((noinline)) int put_table(struct vhost_virtq *vq,
  * and the inner loop has the registers. Returns 1, 0 if it does not fit, or -EINVAL.
  */
 static inline __attribute__((always_inline)) int
-put_request(struct vhost_virtq *vq, const struct vhost_virtq_req *req)
+put_chain(struct vhost_virtq *vq, const struct vhost_virtq_req *req)
 {
 	uint32_t total = (uint32_t)req->out + req->in, n_free = vq->n_free, left = total;
 	const struct vhost_sg *sg = req->sg;
@@ -57,20 +57,6 @@ put_request(struct vhost_virtq *vq, const struct vhost_virtq_req *req)
 	uint16_t head = vq->free_head, id = head, last;
 	uint64_t bytes = 0;
 
-	if (total == 1 && likely(n_free)) {
-		uint32_t room = req->in ? sg->len : 0;
-
-		if (sg_bad(sg) || unlikely(req->flags))
-			return -EINVAL;
-		id = shadow[head].next;
-		shadow[head].addr = sg->iova;
-		shadow[head].len = sg->len;
-		put_desc(&desc[head], sg->iova, sg->len, req->in * DESC_F_WRITE, 0);
-		vq->free_head = id;
-		vq->n_free = n_free - 1;
-		slot_take(vq, head, req, room, 1, head);
-		return 1;
-	}
 	if (unlikely(total - 1 >= (n_free < vq->direct_max ? n_free : vq->direct_max)) ||
 	    unlikely(req->flags)) {
 		switch (vq_judge(vq, req, n_free)) {
@@ -113,20 +99,69 @@ put_request(struct vhost_virtq *vq, const struct vhost_virtq_req *req)
 	return 1;
 }
 
+static inline bool is_single(const struct vhost_virtq_req *req)
+{
+	return (uint32_t)req->out + req->in == 1;
+}
+
+/* Requests up to one of a single buffer: how many went in, or as put_chain(). */
+static __attribute__((noinline)) int put_chains(struct vhost_virtq *vq,
+						const struct vhost_virtq_req *reqs, unsigned int n,
+						uint32_t idx)
+{
+	unsigned int i;
+
+	for (i = 0; i < n && (!i || !is_single(&reqs[i])); i++) {
+		uint16_t head = vq->free_head;
+		int r = put_chain(vq, &reqs[i]);
+
+		if (unlikely(r <= 0))
+			return i ? (int)i : r;
+		store16(&vq->split.avail->ring[(idx + i) & (vq->size - 1)], head);
+	}
+	return (int)i;
+}
+
+/* Most requests of some devices have one buffer: these go without the loop. */
+static inline int put_single(struct vhost_virtq *vq, const struct vhost_virtq_req *req)
+{
+	const struct vhost_sg *sg = req->sg;
+	uint16_t head = vq->free_head;
+	struct vq_desc *copy = &vq->shadow[head];
+
+	if (sg_bad(sg) || unlikely(req->flags))
+		return -EINVAL;
+	copy->addr = sg->iova;
+	copy->len = sg->len;
+	put_desc(&vq->desc[head], sg->iova, sg->len, req->in * DESC_F_WRITE, 0);
+	vq->free_head = copy->next;
+	vq->n_free--;
+	slot_take(vq, head, req, req->in ? sg->len : 0, 1, head);
+	return 1;
+}
+
 static int split_add(struct vhost_virtq *vq, const struct vhost_virtq_req *reqs, unsigned int n)
 {
 	uint16_t *ring = vq->split.avail->ring;
 	uint32_t mask = vq->size - 1, idx = vq->split.avail_idx;
-	unsigned int i;
+	unsigned int i = 0;
 	int r = 0;
 
-	for (i = 0; i < n; i++) {
+	while (i < n) {
 		uint16_t head = vq->free_head;
 
-		r = put_request(vq, &reqs[i]);
-		if (unlikely(r <= 0))
-			break;
-		store16(&ring[(idx + i) & mask], head);
+		if (is_single(&reqs[i]) && likely(vq->n_free)) {
+			r = put_single(vq, &reqs[i]);
+			if (unlikely(r < 0))
+				break;
+			store16(&ring[(idx + i) & mask], head);
+			i++;
+		} else {
+			r = put_chains(vq, &reqs[i], n - i, idx + i);
+			if (unlikely(r <= 0))
+				break;
+			i += (unsigned int)r;
+		}
 	}
 	if (unlikely(!i))
 		return r < 0 ? vq_bad_req(vq, &reqs[0]) : 0;

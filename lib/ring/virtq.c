@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Copyright (C) 2026 The libvhost authors */
 /* Driver's side of a queue: its life, and what does not depend on the layout. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,7 +8,7 @@
 
 #include "ring/virtq.h"
 
-static void set_error(vhost_virtq_t *vq, const char *fmt, va_list ap)
+static _printf_(2, 0) void set_error(vhost_virtq_t *vq, const char *fmt, va_list ap)
 {
 	vsnprintf(vq->error, sizeof(vq->error), fmt, ap);
 }

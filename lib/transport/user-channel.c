@@ -90,6 +90,8 @@ static int shmem_map(struct vhost_user *u, const struct vu_msg *msg)
 	if (s->addr && mmap((uint8_t *)s->addr + m.shm_offset, m.len, prot, MAP_SHARED | MAP_FIXED,
 			    msg->fds[0], (off_t)m.fd_offset) == MAP_FAILED) {
 		r = -errno;
+		/* what was there may be gone: nobody else's mapping must take its place */
+		shmem_blank(s, m.shm_offset, m.len);
 		free(map);
 		return r;
 	}
@@ -160,7 +162,8 @@ VHOST_EXPORT int vhost_user_set_shmem(vhost_dev_t *dev, unsigned int id, void *a
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	struct vhost_user *u;
-	int r = user_require(dev, VHOST_USER_PF_SHMEM);
+	int r = size || dev->ops != &vhost_user_ops ?
+		user_require(dev, VHOST_USER_PF_SHMEM) : 0;	/* taking back needs no peer */
 
 	if (r < 0)
 		return r;
@@ -198,6 +201,7 @@ static int host_notifier(struct vhost_user *u, const struct vu_msg *msg)
 	struct vu_vring_area area;
 	unsigned int index;
 	void *addr = NULL;
+	struct stat st;
 
 	memcpy(&area, msg->payload, sizeof(area));
 	index = (unsigned int)(area.index & VU_VRING_INDEX_MASK);
@@ -206,7 +210,9 @@ static int host_notifier(struct vhost_user *u, const struct vu_msg *msg)
 	if (msg->n_fds) {
 		/* "should be the same as host page size" */
 		if (area.size != page || area.offset % page ||
-		    !range_end(area.offset, area.size, &end) || end > INT64_MAX)
+		    !range_end(area.offset, area.size, &end) || end > INT64_MAX ||
+		    fstat(msg->fds[0], &st) < 0 ||
+		    (S_ISREG(st.st_mode) && end > ((uint64_t)st.st_size + page - 1) / page * page))
 			return -EINVAL;
 		addr = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, msg->fds[0],
 			    (off_t)area.offset);
@@ -299,6 +305,9 @@ static int iotlb_miss(struct vhost_user *u, const struct vu_iotlb *m)
 
 	if (!m->perm || m->perm > 3)
 		return -EINVAL;
+	/* It gets no more of them than it acknowledges. */
+	if (u->n_misses >= USER_MAX_MISSES)
+		return -ENOSPC;
 	if (dev->events.iotlb_miss) {
 		r = dev->events.iotlb_miss(dev, m->iova, m->perm, &entry, dev->events_opaque);
 		if (r < 0)
@@ -313,6 +322,8 @@ static int iotlb_miss(struct vhost_user *u, const struct vu_iotlb *m)
 		entry.size = region->size;
 		entry.perm = VHOST_IOTLB_PERM_READ |
 			     (region->flags & VHOST_MEM_READONLY ? 0 : VHOST_IOTLB_PERM_WRITE);
+		if (m->perm & ~entry.perm)
+			return -EACCES;
 	}
 	/* Nobody waits for its acknowledgement: that would be to wait for who waits for us. */
 	return u->main.fd < 0 ? -ENOTCONN : user_send_iotlb(u, NULL, DEV_IOTLB_UPDATE, &entry, true);

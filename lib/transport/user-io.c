@@ -14,6 +14,8 @@
 
 #define BUDGET 64u	/* messages that one call takes from each socket */
 
+static int broken(struct vhost_user *u, int r, const char *fmt, ...) _printf_(3, 4);
+
 /* ------------------------------------------------------------------- requests */
 
 static struct user_pend *pend_at(struct vhost_user *u, unsigned int i)
@@ -72,10 +74,30 @@ static int send_failed(struct vhost_user *u, uint32_t request, int r)
 	return r;
 }
 
+/* Of a request whose row has no reply that always comes: is there an answer, and which? */
+static bool expects_answer(const struct vhost_user *u, const struct vhost_op *op,
+			   uint32_t request, bool has_fds, struct vu_header *hdr,
+			   struct user_pend *p)
+{
+	if (u->postcopy == 2 && has_fds &&
+	    (request == VU_SET_MEM_TABLE || request == VU_ADD_MEM_REG)) {
+		/* "VHOST_USER_SET_MEM_TABLE": the table comes back, and no ack is asked for */
+		p->expect = VU_EXPECT_ECHO;
+		return true;
+	}
+	if (request == VU_SET_LOG_BASE && has_pf(u, VHOST_USER_PF_LOG_SHMFD))
+		return true;
+	if (!has_pf(u, VHOST_USER_PF_REPLY_ACK) || request == VU_SET_PROTOCOL_FEATURES ||
+	    (!op && request != VU_VRING_KICK))
+		return false;
+	hdr->flags |= VU_NEED_REPLY;
+	p->expect = VU_EXPECT_ACK;
+	return true;
+}
+
 int user_send_fds(struct vhost_user *u, struct vhost_op *op, const struct user_req *req,
 		  const int *fds, unsigned int n_fds)
 {
-	const struct vu_row *row = vu_row(VU_FRONTEND, req->request);
 	struct vu_header hdr = {
 		.request = req->request, .flags = VU_VERSION, .size = req->size,
 	};
@@ -83,35 +105,34 @@ int user_send_fds(struct vhost_user *u, struct vhost_op *op, const struct user_r
 		.op = op, .request = (uint8_t)req->request, .index = (uint16_t)req->index,
 		.expect = VU_EXPECT_ROW,
 	};
-	bool answered = row->reply == VU_REPLY_ALWAYS ||
-			(row->reply == VU_REPLY_LOG && has_pf(u, VHOST_USER_PF_LOG_SHMFD));
+	bool answered = vu_frontend_rows[req->request].reply == VU_REPLY_ALWAYS ||
+			expects_answer(u, op, req->request, n_fds > 0, &hdr, &p);
+	/* a transaction that is only begun holds back its own requests, and no others */
+	bool now = req->now || (op && !op->txn);
 	int r;
 
-	if (u->postcopy == 2 &&
-	    (req->request == VU_SET_MEM_TABLE || req->request == VU_ADD_MEM_REG) && n_fds) {
-		/* "VHOST_USER_SET_MEM_TABLE": the table comes back, and no ack is asked for */
-		p.expect = VU_EXPECT_ECHO;
-		answered = true;
-	} else if (!answered && has_pf(u, VHOST_USER_PF_REPLY_ACK) &&
-		   (op || req->request == VU_VRING_KICK) && req->request != VU_SET_PROTOCOL_FEATURES) {
-		hdr.flags |= VU_NEED_REPLY;
-		p.expect = VU_EXPECT_ACK;
-		answered = true;
-	}
+	/* What came unasked must not be taken for the answer to this. */
+	if (unlikely(!u->n_pend && vu_chan_has_msg(&u->main) &&
+		     u->dev.state >= VHOST_DEV_STOPPED))
+		return broken(u, -EPROTO, "the back-end sent a message that nobody asked for");
 	if (answered && u->n_pend == u->pend_room) {
 		r = pend_grow(u);
 		if (r < 0)
 			return send_failed(u, req->request, r);
 	}
-	r = vu_chan_send(&u->main, &hdr, req->payload, fds, n_fds, req->now);
-	if (r < 0)
+	r = vu_chan_send(&u->main, &hdr, req->payload, fds, n_fds, now);
+	if (unlikely(r < 0))
 		return send_failed(u, req->request, r);
-	if (op)
+	if (op) {
 		op->sent++;
+		op->pending += answered;
+	}
 	if (answered) {
-		pend_push(u, &p, req->now);
-		if (op)
-			op->pending++;
+		if (likely(!u->main.held))
+			*pend_at(u, u->n_pend++) = p;
+		else
+			pend_push(u, &p, now);
+		u->n_misses += !op && p.request == VU_IOTLB_MSG;
 	}
 	if (unlikely(u->epfd >= 0) && vu_chan_wants_out(&u->main) && !u->out_armed) {
 		user_watch(u, u->main.fd, EPOLLIN | EPOLLOUT);
@@ -159,9 +180,11 @@ void user_disconnect(struct vhost_user *u, int status)
 	if (u->main.fd < 0 && dev->state == VHOST_DEV_CLOSED && !u->n_pend)
 		return;
 	if (was_up && !u->reconnecting) {
-		u->resume_state = dev->state;
+		/* a start that was not acknowledged has failed, and is not made up for */
+		u->resume_state = dev->starting ? VHOST_DEV_STOPPED : dev->state;
 		for (i = 0; i < dev->rec.n_vqs; i++)
-			dev->rec.vqs[i].interrupted = dev->rec.vqs[i].running;
+			dev->rec.vqs[i].interrupted = dev->rec.vqs[i].running &&
+						      (!dev->starting || dev->rec.vqs[i].virtq);
 	}
 	for (i = 0; i < dev->rec.n_vqs; i++) {
 		dev->rec.vqs[i].running = false;
@@ -185,10 +208,13 @@ void user_disconnect(struct vhost_user *u, int status)
 		if (p.op)
 			op_answer(dev, p.op, status);
 	}
-	u->n_held = 0;
+	u->n_held = u->n_misses = 0;
 	dev_cancel_all(dev, status);
-	if (was_up && dev->events.closed && status != -ECANCELED)
+	if (was_up && dev->events.closed && status != -ECANCELED) {
+		u->in_closed = true;
 		dev->events.closed(dev, status, dev->events_opaque);
+		u->in_closed = false;
+	}
 }
 
 void user_close(struct vhost_dev *dev)
@@ -202,7 +228,6 @@ void user_lost(struct vhost_dev *dev, int status)
 }
 
 /* The connection is over, by what the socket or the peer's message was. */
-static int broken(struct vhost_user *u, int r, const char *fmt, ...) _printf_(3, 4);
 static int broken(struct vhost_user *u, int r, const char *fmt, ...)
 {
 	va_list ap;
@@ -244,7 +269,11 @@ static int handle_reply(struct vhost_user *u, const struct vu_msg *msg)
 		return broken(u, -EPROTO, "the back-end sent %s, which nobody asked for",
 			      request_name(msg->hdr.request));
 	p = *pend_at(u, 0);
-	verdict = vu_check_reply(VU_FRONTEND, p.request, p.expect, msg, u->pf);
+	if (likely(p.expect == VU_EXPECT_ROW &&
+		   vu_is_plain_reply(&vu_frontend_rows[p.request], p.request, msg)))
+		verdict = VU_OK;
+	else
+		verdict = vu_check_reply(VU_FRONTEND, p.request, p.expect, msg, u->pf);
 	if (verdict == VU_BAD_REQUEST)
 		return broken(u, -EPROTO, "the back-end answered %s with %s (%u)",
 			      request_name(p.request), request_name(msg->hdr.request),
@@ -255,6 +284,7 @@ static int handle_reply(struct vhost_user *u, const struct vu_msg *msg)
 			      vu_verdict_text(verdict), msg->hdr.flags, msg->hdr.size, msg->n_fds);
 	u->pend_head++;
 	u->n_pend--;
+	u->n_misses -= !p.op && p.request == VU_IOTLB_MSG;
 	if (p.expect == VU_EXPECT_ACK)
 		r = handle_ack(u, &p, msg);
 	else if (p.op && p.op->reply)
@@ -271,35 +301,74 @@ static int handle_reply(struct vhost_user *u, const struct vu_msg *msg)
 	return dev->state == VHOST_DEV_CLOSED && u->main.fd < 0 ? -ENOTCONN : 0;
 }
 
+/* Nothing more can come. */
+static int receive_failed(struct vhost_user *u, int r, const char *why)
+{
+	switch (r) {
+	case -ECONNRESET:
+		return broken(u, r, "the back-end closed the connection%s%s",
+			      u->n_pend ? " while it owed the answer to " : "",
+			      u->n_pend ? request_name(pend_at(u, 0)->request) : "");
+	case -ECONNABORTED:
+		return broken(u, r, "the back-end closed the connection in the middle of a message");
+	case -EPROTO:
+		return broken(u, r, "what the back-end sent %s", why);
+	default:
+		return broken(u, r, "nothing can be received from the back-end: %s", strerror(-r));
+	}
+}
+
+/* Take one answer, if it has come: 1, 0 if not, or negative if the connection is over. */
+static int receive_one(struct vhost_user *u)
+{
+	struct vu_msg msg;
+	const char *why;
+	int r = vu_chan_recv(&u->main, &msg, &why);
+
+	if (likely(r > 0)) {
+		r = handle_reply(u, &msg);
+		return r < 0 ? r : 1;
+	}
+	return r == -EAGAIN ? 0 : receive_failed(u, r, why);
+}
+
 /* Take what has come on the main socket. 0, or negative if the connection is over. */
 static int receive(struct vhost_user *u, unsigned int budget)
 {
+	int r = 1;
+
+	/* what is in the buffer already would not make the socket readable again */
+	while (r > 0 && (budget || vu_chan_has_msg(&u->main))) {
+		budget -= budget > 0;
+		r = receive_one(u);
+	}
+	return r < 0 ? r : 0;
+}
+
+int user_ask(struct vhost_user *u, struct vhost_op *op, uint32_t request)
+{
+	const struct vu_header hdr = { .request = request, .flags = VU_VERSION };
+	struct user_pend p = { .op = op, .request = (uint8_t)request, .expect = VU_EXPECT_ROW };
 	struct vu_msg msg;
 	const char *why;
 	int r;
 
-	/* what is in the buffer already would not make the socket readable again */
-	while (budget || vu_chan_has_msg(&u->main)) {
-		budget -= budget > 0;
-		r = vu_chan_recv(&u->main, &msg, &why);
-		if (r == -EAGAIN)
-			return 0;
-		if (r == -ECONNRESET)
-			return broken(u, r, "the back-end closed the connection%s%s",
-				      u->n_pend ? " while it owed the answer to " : "",
-				      u->n_pend ? request_name(pend_at(u, 0)->request) : "");
-		if (r == -ECONNABORTED)
-			return broken(u, r, "the back-end closed the connection in the middle of "
-				      "a message");
-		if (r == -EPROTO)
-			return broken(u, r, "what the back-end sent %s", why);
-		if (r < 0)
-			return broken(u, r, "nothing can be received from the back-end: %s",
-				      strerror(-r));
-		r = handle_reply(u, &msg);
-		if (r < 0)
-			return r;
-	}
+	if (op->txn || u->n_pend || !vu_chan_is_idle(&u->main) || !u->pend_room)
+		return user_send(u, op, &(struct user_req){ .request = request, .fd = -1 });
+	r = vu_chan_send(&u->main, &hdr, NULL, NULL, 0, false);
+	if (r < 0)
+		return send_failed(u, request, r);
+	op->sent++;
+	r = vu_chan_recv(&u->main, &msg, &why);
+	if (likely(r > 0 && vu_is_plain_reply(&vu_frontend_rows[request], request, &msg)))
+		return op->reply(&u->dev, op, request, 0, &msg);
+	/* Not here yet, or not plain: it goes the way of all others. */
+	*pend_at(u, u->n_pend++) = p;
+	op->pending++;
+	if (r > 0)
+		handle_reply(u, &msg);
+	else if (r != -EAGAIN)
+		receive_failed(u, r, why);
 	return 0;
 }
 
@@ -328,6 +397,32 @@ static int late(struct vhost_user *u)
 		      u->dev.timeout_ms);
 }
 
+/* Sleep until one of the sockets has something, and serve the back-end's channel. */
+static int wait_for_more(struct vhost_user *u, uint64_t deadline)
+{
+	struct pollfd fds[2] = {
+		{ .fd = u->stage == STAGE_ACCEPT ? u->listen_fd : u->main.fd,
+		  .events = vu_chan_wants_out(&u->main) ? POLLIN | POLLOUT : POLLIN },
+		{ .fd = u->in_channel ? -1 : u->channel.fd,
+		  .events = vu_chan_wants_out(&u->channel) ? POLLIN | POLLOUT : POLLIN },
+	};
+	int timeout = -1, r;
+
+	if (deadline != UINT64_MAX) {
+		uint64_t now = now_ms();
+
+		if (now >= deadline)
+			return late(u);
+		timeout = deadline - now > INT32_MAX ? INT32_MAX : (int)(deadline - now);
+	}
+	r = poll(fds, 2, timeout);
+	if (r < 0 && errno != EINTR)
+		return broken(u, -errno, "cannot wait for the back-end: %s", strerror(errno));
+	if (r > 0 && fds[1].revents)
+		user_serve_channel(u, BUDGET);
+	return 0;
+}
+
 /*
  * Wait until @op is settled; or, without one, until something has happened. While it
  * waits it serves the back-end's channel, or the two would wait for each other; unless
@@ -336,58 +431,31 @@ static int late(struct vhost_user *u)
 int user_wait(struct vhost_dev *dev, struct vhost_op *op)
 {
 	struct vhost_user *u = to_user(dev);
-	uint64_t deadline = 0;
 	const struct vhost_op *rollback = dev->rollback;
 	bool connecting = !op && u->connect_status > 0;
+	uint64_t deadline = 0;
 	int r;
 
-	vhost_dev_ref(dev);
 	while (u->main.fd >= 0 || u->stage == STAGE_ACCEPT) {
-		struct pollfd fds[2] = {
-			{ .fd = u->stage == STAGE_ACCEPT ? u->listen_fd : u->main.fd,
-			  .events = POLLIN },
-			{ .fd = u->in_channel ? -1 : u->channel.fd, .events = POLLIN },
-		};
-		int timeout = -1;
-
-		if (u->stage == STAGE_ACCEPT)
+		if (unlikely(u->stage == STAGE_ACCEPT))
 			r = user_accept(u) == -EAGAIN ? 0 : -1;
 		else
-			r = receive(u, 1);
+			r = receive_one(u);
 		if (r < 0 || (op ? op->settled : dev->done_txns || rollback != dev->rollback ||
 					 (connecting && u->connect_status <= 0)))
 			break;
-		if (vu_chan_wants_out(&u->main)) {
-			if (flush(u) < 0)
-				break;
-			if (vu_chan_wants_out(&u->main))
-				fds[0].events |= POLLOUT;
-		}
-		if (vu_chan_wants_out(&u->channel))
-			fds[1].events |= POLLOUT;
+		if (r > 0)
+			continue;
+		if (vu_chan_wants_out(&u->main) && flush(u) < 0)
+			break;
 		if (!deadline) {
 			deadline = op || rollback ? dev_deadline(dev) : user_deadline(dev);
 			if (u->stage < STAGE_DONE && u->connect_deadline < deadline)
 				deadline = u->connect_deadline;
 		}
-		if (deadline != UINT64_MAX) {
-			uint64_t now = now_ms();
-
-			if (now >= deadline) {
-				late(u);
-				break;
-			}
-			timeout = deadline - now > INT32_MAX ? INT32_MAX : (int)(deadline - now);
-		}
-		r = poll(fds, 2, timeout);
-		if (r < 0 && errno != EINTR) {
-			broken(u, -errno, "cannot wait for the back-end: %s", strerror(errno));
+		if (wait_for_more(u, deadline) < 0)
 			break;
-		}
-		if (r > 0 && fds[1].revents)
-			user_serve_channel(u, BUDGET);
 	}
-	vhost_dev_unref(dev);
 	return 0;
 }
 

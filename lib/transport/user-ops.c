@@ -2,6 +2,7 @@
 /* Copyright (C) 2026 The libvhost authors */
 /* The slots of the dispatch table that are requests on the main socket. */
 #include <endian.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -56,7 +57,7 @@ static int get_features(struct vhost_dev *dev, struct vhost_op *op, uint64_t *re
 	op->out = ret;
 	op->a = n;
 	op->reply = reply_features;
-	return user_send(u, op, &(struct user_req){ .request = VU_GET_FEATURES, .fd = -1 });
+	return user_ask(u, op, VU_GET_FEATURES);
 }
 
 int user_send_features(struct vhost_user *u, struct vhost_op *op)
@@ -115,7 +116,7 @@ static int get_status(struct vhost_dev *dev, struct vhost_op *op, uint8_t *ret)
 	}
 	op->out = ret;
 	op->reply = reply_status;
-	return user_send(u, op, &(struct user_req){ .request = VU_GET_STATUS, .fd = -1 });
+	return user_ask(u, op, VU_GET_STATUS);
 }
 
 static int set_status(struct vhost_dev *dev, struct vhost_op *op, uint8_t status)
@@ -125,7 +126,12 @@ static int set_status(struct vhost_dev *dev, struct vhost_op *op, uint8_t status
 
 	if (has_pf(u, VHOST_USER_PF_STATUS)) {
 		r = user_send_u64(u, op, VU_SET_STATUS, status);
-		return r < 0 ? r : user_barrier(u, op);
+		if (!r)
+			r = user_barrier(u, op);
+		/* "every mapping dies with a device reset", and 0 is one (VIRTIO 1.3, 2.1.2) */
+		if (!r && !status)
+			user_shmem_reset(u);
+		return r;
 	}
 	/* Without a status there is still something to stop. */
 	if (!status && dev->state > VHOST_DEV_STOPPED)
@@ -223,8 +229,8 @@ static int reply_memory(struct vhost_dev *dev, struct vhost_op *op _unused_, uin
 	const uint8_t *p = msg->payload;
 	struct vu_mem_table table;
 
-	if (request == VU_GET_FEATURES)
-		return 0;	/* a barrier */
+	if (request != VU_SET_MEM_TABLE && request != VU_ADD_MEM_REG)
+		return 0;	/* a barrier, or another request of a replay */
 	if (request == VU_SET_MEM_TABLE) {
 		memcpy(&table, p, sizeof(table));
 		n = table.n_regions;
@@ -472,8 +478,12 @@ static void kick(struct vhost_user *u, unsigned int index)
 	static const uint64_t one = 1;
 	const struct vhost_vq *vq = &u->dev.rec.vqs[index];
 
-	if (vq->config.kick_fd >= 0 && write(vq->config.kick_fd, &one, sizeof(one)) < 0 &&
-	    errno != EAGAIN)
+	struct pollfd p = { .fd = vq->config.kick_fd, .events = POLLOUT };
+
+	/* The back-end has it too, and may have filled it: then it is as good as kicked. */
+	if (p.fd < 0 || poll(&p, 1, 0) == 0)
+		return;
+	if (write(p.fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
 		dev_log(&u->dev, VHOST_LOG_WARNING, "queue %u: kick: %s", index, strerror(errno));
 }
 
@@ -485,6 +495,9 @@ int user_send_vqs(struct vhost_user *u, struct vhost_op *op, bool enable)
 	unsigned int i;
 	int r = 0;
 
+	/* A new back-end gets DRIVER_OK once it has its queues, as the old one did. */
+	if (u->reconnecting)
+		status &= (uint8_t)~VIRTIO_STATUS_DRIVER_OK;
 	if (has_pf(u, VHOST_USER_PF_STATUS))
 		r = user_send_u64(u, op, VU_SET_STATUS, status);
 	for (i = 0; !r && i < rec->n_vqs; i++)

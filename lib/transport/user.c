@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 
@@ -176,9 +177,49 @@ static int connect_to(struct vhost_user *u, int *ret)
 	return 0;
 }
 
+static const char *last_component(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/*
+ * Does a process listen at the path? To connect and see would be to take a connection
+ * that somebody waits for; the kernel lists who listens. A path that one of the two gave
+ * as a relative one is compared by its last component.
+ */
+static bool somebody_listens(const char *path)
+{
+	FILE *f = fopen("/proc/net/unix", "re");
+	char line[256], other[128];
+	unsigned int flags;
+	bool found = false;
+
+	if (!f)
+		return true;
+	while (!found && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%*s %*s %*s %x %*s %*s %*s %127[^\n]", &flags, other) != 2 ||
+		    !(flags & 0x10000))	/* __SO_ACCEPTCON */
+			continue;
+		found = path[0] == '/' && other[0] == '/' ? !strcmp(path, other) :
+			!strcmp(last_component(path), last_component(other));
+	}
+	fclose(f);
+	return found;
+}
+
+static bool is_stale_socket(const char *path)
+{
+	struct stat st;
+
+	return path[0] != '@' && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) &&
+	       !somebody_listens(path);
+}
+
 static int listen_at(struct vhost_user *u)
 {
-	_cleanup_close_ int fd = -1, probe = -1;
+	_cleanup_close_ int fd = -1;
 	struct sockaddr_un sa;
 	socklen_t len;
 	int r;
@@ -193,13 +234,9 @@ static int listen_at(struct vhost_user *u)
 		return dev_fail(&u->dev, -errno, VHOST_ERR_CONNECT, "no socket: %s",
 				strerror(errno));
 	r = bind(fd, (struct sockaddr *)&sa, len) < 0 ? -errno : 0;
-	if (r == -EADDRINUSE && u->path[0] != '@') {
-		/* left behind by a process that ended, or in use? */
-		probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		if (probe >= 0 && connect(probe, (struct sockaddr *)&sa, len) < 0 &&
-		    errno == ECONNREFUSED && unlink(u->path) == 0)
-			r = bind(fd, (struct sockaddr *)&sa, len) < 0 ? -errno : 0;
-	}
+	/* left behind by a process that ended */
+	if (r == -EADDRINUSE && is_stale_socket(u->path) && unlink(u->path) == 0)
+		r = bind(fd, (struct sockaddr *)&sa, len) < 0 ? -errno : 0;
 	if (!r && u->path[0] != '@')
 		u->bound = true;
 	if (!r)
@@ -652,6 +689,9 @@ int user_reconnect(struct vhost_dev *dev, int fd, uint32_t flags)
 		return dev_fail(dev, -ENOTSUP, VHOST_ERR_UNSUPPORTED,
 				"a device opened by descriptor has no address to reconnect to: use "
 				"vhost_dev_reconnect_fd()");
+	if (u->in_channel || u->in_closed)
+		return dev_fail(dev, -EBUSY, VHOST_ERR_STATE,
+				"a device cannot be reconnected inside of one of its own callbacks");
 	if (dev->state != VHOST_DEV_CLOSED)
 		user_disconnect(u, -ECANCELED);
 	u->reconnecting = true;

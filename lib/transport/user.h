@@ -51,6 +51,7 @@ struct user_objects {
 };
 
 #define USER_MAX_OBJECTS 1024u	/* that one device exports */
+#define USER_MAX_MISSES 1024u	/* translations that it has not acknowledged */
 #define USER_MAX_SHMEM_MAPS 4096u	/* over all regions */
 
 struct vhost_user {
@@ -68,6 +69,7 @@ struct vhost_user {
 	unsigned int pend_room;
 	unsigned int pend_head;
 	unsigned int n_pend;
+	unsigned int n_misses;	/* of these: translations that the back-end asked for */
 	unsigned int n_held;	/* of these, at the end: of a transaction that is only begun */
 
 	struct vhost_op nego;
@@ -93,6 +95,7 @@ struct vhost_user {
 	bool out_armed;
 	bool channel_out_armed;
 	bool in_channel;	/* a back-end's request is being handled */
+	bool in_closed;		/* the end of the connection is being told */
 	uint8_t postcopy;	/* 0 no, 1 advised, 2 listening */
 
 	struct vu_shmem_config *shmem_config;
@@ -142,6 +145,11 @@ struct user_req {
 int user_send(struct vhost_user *u, struct vhost_op *op, const struct user_req *req);
 int user_send_fds(struct vhost_user *u, struct vhost_op *op, const struct user_req *req,
 		  const int *fds, unsigned int n_fds);
+/*
+ * Send a request that has nothing but its number, and whose row has an answer; the
+ * operation's reply() takes it, at once if nothing else is on its way and it is here.
+ */
+int user_ask(struct vhost_user *u, struct vhost_op *op, uint32_t request);
 int user_send_u64(struct vhost_user *u, struct vhost_op *op, uint32_t request, uint64_t value);
 int user_send_state(struct vhost_user *u, struct vhost_op *op, uint32_t request,
 		    unsigned int index, uint32_t num);

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -199,11 +200,10 @@ static inline M32_UNUSED void m32_one(SRunner *sr, const TCase *t, const struct 
 		return;
 	if (WIFEXITED(status) && !it->signal && WEXITSTATUS(status) == it->status)
 		return;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == M32_FAILED) {
+	if (WIFEXITED(status) && WEXITSTATUS(status) == M32_FAILED)
 		sr->failures++;
-	} else {
+	else
 		sr->errors++;
-	}
 	printf("%s:%s:%d: ended with status %#x\n", t->name, it->test->name, i, (unsigned int)status);
 }
 
@@ -211,8 +211,8 @@ static inline M32_UNUSED void srunner_run_all(SRunner *sr, enum print_output mod
 {
 	const char *only_case = getenv("CK_RUN_CASE");
 	const char *only_suite = getenv("CK_RUN_SUITE");
-	const TCase *t;
 	const Suite *s;
+	const TCase *t;
 	unsigned int k;
 	int i;
 
@@ -265,14 +265,22 @@ static inline M32_UNUSED void srunner_free(SRunner *sr)
 	free(sr);
 }
 
-#define ck_abort_msg(...)						\
-	do {								\
-		printf("%s:%d: ", __FILE__, __LINE__);			\
-		printf("" __VA_ARGS__);					\
-		printf("\n");						\
-		fflush(NULL);						\
-		_exit(M32_FAILED);					\
-	} while (0)
+static inline M32_UNUSED __attribute__((noreturn, format(printf, 3, 4)))
+void m32_fail(const char *file, int line, const char *fmt, ...)
+{
+	va_list ap;
+
+	printf("%s:%d: ", file, line);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	printf("\n");
+	fflush(NULL);
+	_exit(M32_FAILED);
+}
+
+/* An expression, as libcheck's is. */
+#define ck_abort_msg(...) m32_fail(__FILE__, __LINE__, "" __VA_ARGS__)
 #define ck_abort() ck_abort_msg("aborted")
 #define ck_assert_msg(e, ...)						\
 	do {								\
