@@ -4,9 +4,11 @@
 # Not installed. make bench builds them; so does make check, to keep them whole.
 
 bench_programs = \
+	bench/bench-bringup \
+	bench/bench-roundtrip \
 	bench/bench-virtq
 
-EXTRA_DIST += bench/instructions.sh
+EXTRA_DIST += bench/README bench/instructions.sh bench/roundtrip.sh bench/run
 
 check_PROGRAMS += $(bench_programs)
 

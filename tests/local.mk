@@ -8,6 +8,8 @@
 unit_tests = \
 	tests/check-chan \
 	tests/check-dev \
+	tests/check-faults \
+	tests/check-hostile \
 	tests/check-mem \
 	tests/check-msg \
 	tests/check-names \
@@ -18,7 +20,7 @@ unit_tests = \
 # check-faults has the library's calls of these fail in turn.
 tests_check_faults_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=mmap \
-	-Wl,--wrap=socket,--wrap=socketpair,--wrap=sendmsg,--wrap=recvmsg,--wrap=fcntl \
+	-Wl,--wrap=socket,--wrap=socketpair,--wrap=send,--wrap=sendmsg,--wrap=recvmsg,--wrap=fcntl \
 	-Wl,--wrap=eventfd,--wrap=epoll_create1,--wrap=memfd_create
 
 tests_check_virtq_SOURCES = tests/check-virtq.c tests/leak.h \
