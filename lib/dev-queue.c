@@ -432,12 +432,26 @@ void dev_await_rollback(struct vhost_dev *dev)
 	memcpy(dev->error, error, sizeof(error));
 }
 
+/* What a second one has to undo, should the first fail, is not known before it did. */
+static int only_one(struct vhost_dev *dev)
+{
+	if (!dev->open_txn)
+		return 0;
+	if (dev->open_txn->starts_or_stops)
+		return dev_fail(dev, -EBUSY, VHOST_ERR_STATE,
+				"a transaction can start or stop the device once");
+	dev->open_txn->starts_or_stops = true;
+	return 0;
+}
+
 static int start(struct vhost_dev *dev)
 {
 	_hold_(dev);
 	struct vhost_op stack, *op;
 	int r = check_rings(dev);
 
+	if (!r)
+		r = only_one(dev);
 	if (r < 0)
 		return r;
 	r = op_begin(dev, &stack, &op);
@@ -491,8 +505,10 @@ static void settle_stop(struct vhost_dev *dev, struct vhost_op *op)
 static int stop(struct vhost_dev *dev, enum dev_stop_mode mode, int state)
 {
 	struct vhost_op stack, *op;
-	int r = op_begin(dev, &stack, &op);
+	int r = only_one(dev);
 
+	if (!r)
+		r = op_begin(dev, &stack, &op);
 	if (r < 0)
 		return r;
 	op->settle = settle_stop;

@@ -40,7 +40,6 @@ struct vhost_vq {
 	bool set_up;
 	bool enabled;		/* as the caller wants it */
 	bool running;		/* the device was told to start it, and has it still */
-	bool sent;		/* told during this connection, though perhaps refused */
 	bool interrupted;	/* it ran when the connection ended */
 	int endian;		/* -1 not said; 0 little; 1 big */
 	struct vhost_vq_config config;	/* its descriptors are the record's own */
@@ -107,7 +106,7 @@ struct vhost_txn {
 	struct vhost_op **tail;
 	unsigned int unsettled;
 	bool committed;
-	bool starts;			/* a start is among it */
+	bool starts_or_stops;		/* one of these is among it: no other can be */
 	int status;
 	int error_kind;
 	char error[256];

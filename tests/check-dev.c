@@ -376,6 +376,23 @@ START_TEST(a_transaction_is_over_when_all_of_it_is_answered)
 }
 END_TEST
 
+START_TEST(a_transaction_starts_or_stops_the_device_once)
+{
+	ck_assert_int_eq(vhost_dev_mem_add_mem(dev, mem), 0);
+	ck_assert_int_eq(set_up(0), 0);
+	ck_assert_int_eq(vhost_dev_begin(dev), 0);
+	ck_assert_int_eq(vhost_dev_start(dev), 0);
+	ck_assert_int_eq(vhost_dev_stop(dev), -EBUSY);
+	ck_assert_int_eq(vhost_dev_commit(dev), 0);
+	ck_assert_int_eq(vhost_dev_begin(dev), 0);
+	ck_assert_int_eq(vhost_dev_stop(dev), 0);
+	ck_assert_int_eq(vhost_dev_start(dev), -EBUSY);
+	ck_assert_int_eq(vhost_dev_cancel(dev), 0);
+	ck_assert_int_eq(vhost_dev_get_state(dev), VHOST_DEV_STARTED);
+	ck_assert(dev->rec.vqs[0].running);
+}
+END_TEST
+
 START_TEST(an_empty_transaction_completes_later_and_without_error)
 {
 	ck_assert_int_eq(vhost_dev_begin(dev), 0);
@@ -609,6 +626,7 @@ int main(void)
 	tcase_add_test(t, memory_is_checked_before_anything_is_sent);
 	tcase_add_test(t, memory_that_is_refused_is_not_kept_and_a_removal_that_is_refused_is_undone);
 	tcase_add_test(t, a_transaction_is_over_when_all_of_it_is_answered);
+	tcase_add_test(t, a_transaction_starts_or_stops_the_device_once);
 	tcase_add_test(t, an_empty_transaction_completes_later_and_without_error);
 	tcase_add_test(t, what_is_refused_in_a_transaction_is_told_and_the_rest_stays);
 	tcase_add_test(t, a_call_that_cannot_be_queued_leaves_the_transaction_as_it_is);

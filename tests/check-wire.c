@@ -1822,6 +1822,167 @@ START_TEST(a_reconnection_to_a_back_end_that_lost_what_is_in_use_is_refused)
 }
 END_TEST
 
+START_TEST(a_reconnection_hands_the_in_flight_record_back)
+{
+	uint64_t pf = PF(INFLIGHT_SHMFD) | ack_if(_i);
+	struct vu_inflight give = { .mmap_size = 0x1000, .num_queues = 1, .queue_size = QUEUE };
+	int fd = memfd_create("inflight", MFD_CLOEXEC), got;
+	uint16_t used = 7;
+
+	ck_assert_int_eq(ftruncate(fd, 0x1000), 0);
+	open_with(pf);
+	accept_features(F_VERSION_1);
+	give_memory();
+	peer_reply_fd(&peer, VU_GET_INFLIGHT_FD, &give, sizeof(give), fd);
+	peer_ack(&peer, VU_SET_INFLIGHT_FD);
+	ck_assert_int_eq(vhost_dev_inflight_enable(dev, 1, QUEUE), 0);
+	peer_take(&peer, VU_GET_INFLIGHT_FD, PEER_PLAIN, &(struct vu_inflight){ 0 }, sizeof(give),
+		  NULL, 0);
+	peer_expect_set_fd(&peer, VU_SET_INFLIGHT_FD, &give, sizeof(give), NULL);
+	peer_expect_barrier(&peer);
+	start(1, true);
+	memcpy((char *)vhost_mem_addr(mem) + 0x800 + 2, &used, 2);
+	close(peer.fd);
+	peer.fd = -1;
+	ck_assert_int_eq(vhost_dev_process(dev), -ECONNRESET);
+	reopen(pf);
+	peer_ack_each(&peer, VU_SET_FEATURES);
+	peer_ack_each(&peer, VU_SET_MEM_TABLE);
+	peer_ack_each(&peer, VU_SET_INFLIGHT_FD);
+	answer_vqs(1, true);
+	/* with a record it needs nobody's word that the used index can be trusted */
+	ck_assert_int_eq(vhost_dev_reconnect_fd(dev, peer.front, 0), 0);
+	given_away();
+	peer_expect_open(&peer, pf);
+	peer_expect_u64(&peer, VU_SET_FEATURES, F_VERSION_1 | F_PROTOCOL);
+	take_region();
+	peer_expect_set_fd(&peer, VU_SET_INFLIGHT_FD, &give, sizeof(give), &got);
+	ck_assert(peer_same_file(got, fd));
+	close(got);
+	close(fd);
+	expect_vqs(1, true, region.user_addr, used);
+}
+END_TEST
+
+START_TEST(a_reconnection_gets_a_new_record_when_the_virtq_makes_everything_available_again)
+{
+	uint64_t pf = PF(INFLIGHT_SHMFD) | PF(REPLY_ACK);
+	struct vu_inflight give = { .mmap_size = 0x1000, .num_queues = 1, .queue_size = QUEUE };
+	struct vhost_virtq_opts opts = { .size = QUEUE, .features = F_VERSION_1 };
+	struct vhost_sg sg = { MEM_IOVA + 0x20000, 512, 0 };
+	struct vhost_virtq_req req = { .sg = &sg, .in = 1, .cookie = &sg };
+	int old = memfd_create("old", MFD_CLOEXEC), new = memfd_create("new", MFD_CLOEXEC), got;
+	uint64_t size, offset;
+	vhost_virtq_t *vq;
+	uint8_t buf[4096];
+	uint32_t base;
+
+	ck_assert_int_eq(ftruncate(old, 0x1000), 0);
+	ck_assert_int_eq(ftruncate(new, 0x1000), 0);
+	ck_assert_int_eq(vhost_virtq_new(mem, &opts, sizeof(opts), &vq), 0);
+	open_with(pf);
+	accept_features(F_VERSION_1);
+	give_memory();
+	peer_reply_fd(&peer, VU_GET_INFLIGHT_FD, &give, sizeof(give), old);
+	peer_ack(&peer, VU_SET_INFLIGHT_FD);
+	ck_assert_int_eq(vhost_dev_inflight_enable(dev, 1, QUEUE), 0);
+	ck_assert_int_eq(vhost_dev_vq_attach(dev, 0, vq), 0);
+	answer_vqs(1, true);
+	ck_assert_int_eq(vhost_dev_start(dev), 0);
+	ck_assert_int_eq(vhost_virtq_add(vq, &req, 1), 1);
+	while (recv(peer.fd, buf, sizeof(buf), MSG_DONTWAIT) > 0)
+		;
+	close(peer.fd);
+	peer.fd = -1;
+	ck_assert_int_eq(vhost_dev_process(dev), -ECONNRESET);
+	reopen(pf);
+	peer_ack_each(&peer, VU_SET_FEATURES);
+	peer_reply_fd(&peer, VU_GET_INFLIGHT_FD, &give, sizeof(give), new);
+	peer_ack_each(&peer, VU_SET_FEATURES);
+	peer_ack_each(&peer, VU_SET_MEM_TABLE);
+	peer_ack_each(&peer, VU_SET_INFLIGHT_FD);
+	answer_vqs(1, true);
+	ck_assert_int_eq(vhost_dev_reconnect_fd(dev, peer.front, 0), 0);
+	given_away();
+	ck_assert_int_eq(vhost_dev_inflight_get(dev, &got, &size, &offset), 0);
+	ck_assert(peer_same_file(got, new));
+	ck_assert_int_eq(vhost_dev_vq_get_base(dev, 0, &base), 0);
+	ck_assert_uint_eq(base, 0);
+	ck_assert_uint_eq(vhost_virtq_outstanding(vq), 1);
+	close(old);
+	close(new);
+	vhost_virtq_unref(vq);
+}
+END_TEST
+
+START_TEST(a_reconnection_goes_on_logging)
+{
+	uint64_t pf = PF(LOG_SHMFD) | ack_if(_i);
+	uint64_t size = (uint64_t)sysconf(_SC_PAGESIZE);
+	struct vu_log log = { 0 };
+	int before, after;
+
+	open_with(pf);
+	accept_features(F_VERSION_1);
+	give_memory();
+	peer_reply(&peer, VU_SET_LOG_BASE, &log, sizeof(log));
+	peer_ack(&peer, VU_SET_FEATURES);
+	ck_assert_int_eq(vhost_dev_log_start(dev), 0);
+	take_log(size, &before);
+	close(peer.fd);
+	peer.fd = -1;
+	ck_assert_int_eq(vhost_dev_process(dev), -ECONNRESET);
+	reopen(pf);
+	peer_ack_each(&peer, VU_SET_FEATURES);
+	peer_ack_each(&peer, VU_SET_MEM_TABLE);
+	peer_reply(&peer, VU_SET_LOG_BASE, &log, sizeof(log));
+	peer_barrier(&peer);
+	ck_assert_int_eq(vhost_dev_reconnect_fd(dev, peer.front, 0), 0);
+	given_away();
+	peer_expect_open(&peer, pf);
+	peer_expect_u64(&peer, VU_SET_FEATURES, F_VERSION_1 | F_PROTOCOL | F_LOG_ALL);
+	take_region();
+	take_log(size, &after);
+	ck_assert(peer_same_file(before, after));
+	close(before);
+	close(after);
+	peer_expect_barrier(&peer);
+	peer_expect_nothing(&peer);
+	ck_assert_int_eq(vhost_dev_get_state(dev), VHOST_DEV_STOPPED);
+}
+END_TEST
+
+START_TEST(a_region_says_how_xen_maps_it_where_that_was_negotiated)
+{
+	struct {
+		uint64_t padding;
+		struct vu_region_xen region;
+	} one;
+	struct {
+		struct vu_mem_table head;
+		struct vu_region_xen region;
+	} table;
+	struct vu_region_xen *got = _i ? &one.region : &table.region;
+	struct vhost_mem_desc desc;
+
+	open_with(PF(XEN_MMAP) | PF(REPLY_ACK) | (_i ? PF(CONFIGURE_MEM_SLOTS) : 0));
+	vhost_mem_describe(mem, &desc, sizeof(desc));
+	desc.xen_flags = 0x102;
+	desc.xen_domid = 7;
+	peer_ack(&peer, mem_request());
+	ck_assert_int_eq(vhost_dev_mem_add(dev, &desc, sizeof(desc)), 0);
+	if (_i)
+		peer_take(&peer, VU_ADD_MEM_REG, PEER_NEED_REPLY, &one, sizeof(one), NULL, 1);
+	else
+		peer_take(&peer, VU_SET_MEM_TABLE, PEER_NEED_REPLY, &table, sizeof(table), NULL, 1);
+	ck_assert_uint_eq(got->region.guest_addr, MEM_IOVA);
+	ck_assert_uint_eq(got->region.size, MEM_SIZE);
+	ck_assert_uint_eq(got->flags, 0x102);
+	ck_assert_uint_eq(got->domid, 7);
+	peer_expect_nothing(&peer);
+}
+END_TEST
+
 START_TEST(requests_that_may_be_lost_forbid_a_reconnection)
 {
 	bring_up(PF(REPLY_ACK), 1);
@@ -2030,6 +2191,10 @@ int main(void)
 	tcase_add_loop_test(tc, a_reconnection_replays_the_record_in_one_go, 0, 8);
 	tcase_add_loop_test(tc, a_reconnection_to_a_back_end_that_lost_what_is_in_use_is_refused,
 			    0, 2);
+	tcase_add_loop_test(tc, a_reconnection_hands_the_in_flight_record_back, 0, 2);
+	tcase_add_test(tc, a_reconnection_gets_a_new_record_when_the_virtq_makes_everything_available_again);
+	tcase_add_loop_test(tc, a_reconnection_goes_on_logging, 0, 2);
+	tcase_add_loop_test(tc, a_region_says_how_xen_maps_it_where_that_was_negotiated, 0, 2);
 	tcase_add_test(tc, requests_that_may_be_lost_forbid_a_reconnection);
 	tcase_add_test(tc, a_saved_state_is_loaded_into_another_device);
 	tcase_add_loop_test(tc, opening_without_waiting_is_finished_by_process, 0, 8);

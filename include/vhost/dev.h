@@ -705,8 +705,8 @@ int vhost_dev_vq_kick(vhost_dev_t *dev, unsigned int index);
  * If any of it fails what was started is stopped again.
  *
  * Return: 0, also if it runs already; -EINVAL if no queue is set up; -EFAULT if a
- *         ring is not in the device's memory (the error says which); or an error of
- *         every call.
+ *         ring is not in the device's memory (the error says which); -EBUSY while it is
+ *         suspended; or an error of every call.
  * Specification: vhost-user, "Ring states".
  * Since: 0.1
  */
@@ -856,8 +856,9 @@ int vhost_dev_load(vhost_dev_t *dev, const void *buf, size_t size);
  * sent. vhost_dev_commit() sends all of them back to back and waits for the answers
  * once. Outputs that the calls were given must stay valid until then.
  *
- * vhost_dev_open(), vhost_dev_reconnect(), vhost_dev_reset() and the calls that move
- * a device's state cannot be part of one: they fail with -EBUSY.
+ * vhost_dev_reconnect(), vhost_dev_reset() and the calls that move a device's state
+ * cannot be part of one: they fail with -EBUSY. So does a second start, stop,
+ * suspend or resume in one transaction.
  *
  * Return: 0; -EBUSY inside a transaction; -ENOTCONN; -EINPROGRESS.
  * Since: 0.1

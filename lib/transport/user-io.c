@@ -188,7 +188,6 @@ void user_disconnect(struct vhost_user *u, int status)
 	}
 	for (i = 0; i < dev->rec.n_vqs; i++) {
 		dev->rec.vqs[i].running = false;
-		dev->rec.vqs[i].sent = false;
 	}
 	dev->state = VHOST_DEV_CLOSED;
 	/* by name: a descriptor of the caller's may keep the socket open */

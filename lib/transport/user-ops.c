@@ -461,7 +461,7 @@ static int send_vq(struct vhost_user *u, struct vhost_op *op, unsigned int index
 	if (!r)
 		r = send_vring_fd(u, op, VU_SET_VRING_KICK, index, vq->config.kick_fd);
 	if (!r)
-		vq->running = vq->sent = true;
+		vq->running = true;
 	return r;
 }
 
