@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Copyright (C) 2026 The libvhost authors */
-/* The README's program: write a sector of a vhost-user disk to the standard output. */
+/* The README's program: write a sector of a disk to the standard output. */
 #include <linux/virtio_blk.h>
 #include <poll.h>
 #include <stdbool.h>
@@ -16,13 +16,15 @@ int main(int argc, char **argv)
 	struct vhost_virtq_opts opts = { .size = 64, .features = 1ULL << 32 /* VIRTIO_F_VERSION_1 */ };
 	struct vhost_virtq_layout layout;
 	struct vhost_virtq_done done;
+	uint64_t iova;
 	int n;
 
 	if (argc < 2)
 		return fprintf(stderr, "usage: %s ADDRESS [SECTOR]\n", argv[0]), 2;
 	if (vhost_dev_open(argv[1], NULL, 0, &dev) < 0 ||
 	    vhost_dev_set_features(dev, opts.features) < 0 ||
-	    vhost_mem_new(1 << 20, 0, 0x100000, &mem) < 0 || vhost_dev_mem_add_mem(dev, mem) < 0 ||
+	    vhost_dev_iova_alloc(dev, 1 << 20, 0, &iova) < 0 ||
+	    vhost_mem_new(1 << 20, 0, iova, &mem) < 0 || vhost_dev_mem_add_mem(dev, mem) < 0 ||
 	    vhost_virtq_new(mem, &opts, sizeof(opts), &vq) < 0 ||
 	    vhost_dev_vq_attach(dev, 0, vq) < 0 || vhost_dev_start(dev) < 0)
 		return fprintf(stderr, "%s\n", vhost_last_error()), 1;

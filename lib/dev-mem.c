@@ -3,27 +3,53 @@
 /* The memory that a device can reach, and its translations. */
 #include "transport/transport.h"
 
-static int desc_check(struct vhost_dev *dev, const struct vhost_mem_desc *desc)
+static int desc_check(struct vhost_dev *dev, const struct vhost_mem_desc *desc,
+		      struct mem_vmas *vmas)
 {
 	uint64_t shared = 0, first = 0, last = UINT64_MAX;
+	unsigned int needs = dev->ops->mem_needs;
 	const char *why = NULL;
 	int r;
 
+	if (desc->flags & ~(VHOST_MEM_READONLY | VHOST_MEM_UNMAPPED))
+		return dev_fail(dev, -EINVAL, VHOST_ERR_ARGUMENT,
+				"the memory at 0x%llx has flags that are not known: 0x%x",
+				(unsigned long long)desc->iova, desc->flags);
 	dev->ops->get_cap(dev, VHOST_CAP_MEM_NEEDS_SHARED, &shared);
+	if (!shared)
+		needs &= ~MEM_NEEDS_SHARED;
+	if (desc->flags & VHOST_MEM_UNMAPPED)
+		needs &= ~MEM_NEEDS_PAGES;
 	dev->ops->get_cap(dev, VHOST_CAP_IOVA_FIRST, &first);
 	dev->ops->get_cap(dev, VHOST_CAP_IOVA_LAST, &last);
-	r = mem_desc_check(desc, shared, &why);
+	r = mem_desc_check(desc, needs, vmas, &why);
 	if (r < 0)
 		return dev_fail(dev, r, strstr(why, "shared") || strstr(why, "privately") ?
 					VHOST_ERR_MEM_NOT_SHARED : VHOST_ERR_ARGUMENT,
 				"the memory at 0x%llx, %llu bytes, cannot be used: %s",
 				(unsigned long long)desc->iova, (unsigned long long)desc->size, why);
+	/* what only a translation leads to may stand anywhere */
+	if (dev->ops->maps_memory && desc->flags & VHOST_MEM_UNMAPPED)
+		return 0;
 	if (desc->iova < first || desc->iova + (desc->size - 1) > last)
 		return dev_fail(dev, -EINVAL, VHOST_ERR_LIMIT,
 				"the memory at 0x%llx, %llu bytes, is outside of the addresses that "
 				"the device can use (0x%llx to 0x%llx)",
 				(unsigned long long)desc->iova, (unsigned long long)desc->size,
 				(unsigned long long)first, (unsigned long long)last);
+	return 0;
+}
+
+/* The device writes to the log wherever it writes to memory. */
+static int beyond_log(struct vhost_dev *dev, const struct vhost_mem_desc *desc)
+{
+	uint64_t logged = vhost_dev_log_get_size(dev);
+
+	if (dev->rec.log.map && !range_within(desc->iova, desc->size, logged))
+		return dev_fail(dev, -EINVAL, VHOST_ERR_STATE,
+				"the memory at 0x%llx, %llu bytes, is not below 0x%llx, where the log "
+				"of dirty pages ends", (unsigned long long)desc->iova,
+				(unsigned long long)desc->size, (unsigned long long)logged);
 	return 0;
 }
 
@@ -34,8 +60,9 @@ static int too_many(struct vhost_dev *dev, unsigned int n)
 	dev->ops->get_cap(dev, VHOST_CAP_MAX_MEM_REGIONS, &most);
 	if (n > most)
 		return dev_fail(dev, -ENOSPC, VHOST_ERR_LIMIT,
-				"%u memory regions are more than the %u that the device takes", n,
-				(unsigned int)most);
+				"%u memory regions are more than the %u that the device takes%s%s", n,
+				(unsigned int)most, dev->ops->mem_limit ? ": " : "",
+				dev->ops->mem_limit ? dev->ops->mem_limit : "");
 	return 0;
 }
 
@@ -72,10 +99,10 @@ static int mem_add(struct vhost_dev *dev, const struct vhost_mem_desc *desc)
 {
 	struct vhost_op stack, *op;
 	struct mem_region *region;
-	int r = desc_check(dev, desc);
+	int r = too_many(dev, dev->rec.map.n + 1);
 
 	if (!r)
-		r = too_many(dev, dev->rec.map.n + 1);
+		r = beyond_log(dev, desc);
 	if (r < 0)
 		return r;
 	r = op_begin(dev, &stack, &op);
@@ -93,6 +120,7 @@ static int mem_add(struct vhost_dev *dev, const struct vhost_mem_desc *desc)
 VHOST_EXPORT int vhost_dev_mem_add(vhost_dev_t *dev, const struct vhost_mem_desc *desc,
 				   size_t size)
 {
+	struct mem_vmas vmas = { 0 };
 	struct vhost_mem_desc d;
 	int r = dev_ready(dev);
 
@@ -102,7 +130,9 @@ VHOST_EXPORT int vhost_dev_mem_add(vhost_dev_t *dev, const struct vhost_mem_desc
 	if (r < 0)
 		return dev_fail(dev, r, VHOST_ERR_ARGUMENT,
 				"the memory is described by a newer libvhost's struct");
-	return mem_add(dev, &d);
+	r = desc_check(dev, &d, &vmas);
+	mem_vmas_clear(&vmas);
+	return r < 0 ? r : mem_add(dev, &d);
 }
 
 VHOST_EXPORT int vhost_dev_mem_add_mem(vhost_dev_t *dev, vhost_mem_t *mem)
@@ -118,6 +148,15 @@ static int refuse_in_use(struct vhost_dev *dev, const struct mem_region *region)
 {
 	unsigned int i, a;
 
+	if (dev->ops->rings_in && (record_has(&dev->rec, VIRTIO_BIT_ACCESS_PLATFORM) ||
+				   dev->ops->maps_memory)) {
+		for (i = 0; i < dev->rec.n_vqs; i++)
+			if (dev->rec.vqs[i].set_up && dev->ops->rings_in(dev, i, region))
+				return dev_fail(dev, -EBUSY, VHOST_ERR_STATE,
+						"the memory at 0x%llx has the rings of queue %u, "
+						"which runs", (unsigned long long)region->iova, i);
+		return 0;
+	}
 	if (record_has(&dev->rec, VIRTIO_BIT_ACCESS_PLATFORM))
 		return 0;	/* the rings are where the IOTLB says */
 	for (i = 0; i < dev->rec.n_vqs; i++) {
@@ -207,8 +246,10 @@ static int set_table(struct vhost_dev *dev, struct mem_map *map)
 static int set_by_difference(struct vhost_dev *dev, struct mem_map *map)
 {
 	unsigned int i;
-	int r = 0;
+	int end = 0, r = 0;
 
+	if (dev->ops->batch_begin)
+		dev->ops->batch_begin(dev);
 	for (i = 0; !r && i < dev->rec.map.n;) {
 		struct mem_region *old = &dev->rec.map.regions[i], *new;
 
@@ -230,8 +271,10 @@ static int set_by_difference(struct vhost_dev *dev, struct mem_map *map)
 		if (!mem_map_find_exact(&dev->rec.map, new->iova, new->size))
 			r = mem_add(dev, &desc);
 	}
+	if (dev->ops->batch_end)
+		end = dev->ops->batch_end(dev);
 	mem_map_clear(map);
-	return r;
+	return r ? r : end;
 }
 
 VHOST_EXPORT int vhost_dev_mem_set(vhost_dev_t *dev, const struct vhost_mem_desc *descs,
@@ -239,6 +282,7 @@ VHOST_EXPORT int vhost_dev_mem_set(vhost_dev_t *dev, const struct vhost_mem_desc
 {
 	_hold_(dev);
 	struct mem_map map = { .next_user_addr = dev->rec.map.next_user_addr };
+	struct mem_vmas vmas = { 0 };
 	struct mem_region *region;
 	uint64_t hotplug = 0;
 	unsigned int i;
@@ -251,10 +295,13 @@ VHOST_EXPORT int vhost_dev_mem_set(vhost_dev_t *dev, const struct vhost_mem_desc
 
 		r = copy_sized(&d, sizeof(d), (const uint8_t *)descs + i * size, size);
 		if (!r)
-			r = desc_check(dev, &d);
+			r = desc_check(dev, &d, &vmas);
+		if (!r)
+			r = beyond_log(dev, &d);
 		if (!r)
 			r = map_add(dev, &map, &d, &region);
 	}
+	mem_vmas_clear(&vmas);
 	for (i = 0; !r && i < dev->rec.map.n; i++) {
 		const struct mem_region *old = &dev->rec.map.regions[i], *new;
 
@@ -270,20 +317,87 @@ VHOST_EXPORT int vhost_dev_mem_set(vhost_dev_t *dev, const struct vhost_mem_desc
 	return hotplug ? set_by_difference(dev, &map) : set_table(dev, &map);
 }
 
+/* ------------------------------------------------------------- free addresses */
+
+/* Where x86 has its interrupts written: an IOMMU cannot map it. */
+#define MSI_FIRST 0xfee00000ull
+#define MSI_LAST 0xfeefffffull
+#define ABOVE_32_BITS ((uint64_t)1 << 32)
+
+static bool taken(const void *opaque, uint64_t first, uint64_t last, uint64_t *ret_last)
+{
+	const struct vhost_dev *dev = opaque;
+	const struct mem_region *region = mem_map_first(&dev->rec.map, first, last);
+
+	if (region) {
+		*ret_last = region->iova + (region->size - 1);
+		return true;
+	}
+	if (first <= MSI_LAST && last >= MSI_FIRST) {
+		*ret_last = MSI_LAST;
+		return true;
+	}
+	return iova_set_taken(&dev->iovas, first, last, ret_last) ||
+	       (dev->ops->iova_taken && dev->ops->iova_taken(dev, first, last, ret_last));
+}
+
+VHOST_EXPORT int vhost_dev_iova_alloc(vhost_dev_t *dev, uint64_t size, uint64_t align,
+				      uint64_t *ret)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), first = 0, last = UINT64_MAX, iova;
+	uint64_t rounded = (size + page - 1) & ~(page - 1);
+	int r = dev_ready(dev);
+
+	if (r < 0)
+		return r;
+	if (!size || rounded < size || align & (align - 1))
+		return dev_fail(dev, -EINVAL, VHOST_ERR_ARGUMENT,
+				"%llu bytes of addresses, aligned to %llu, cannot be had",
+				(unsigned long long)size, (unsigned long long)align);
+	if (align < page)
+		align = page;
+	dev->ops->get_cap(dev, VHOST_CAP_IOVA_FIRST, &first);
+	dev->ops->get_cap(dev, VHOST_CAP_IOVA_LAST, &last);
+	if (!first)
+		first = page;	/* 0 is what a mistake looks like */
+	if (!(first < ABOVE_32_BITS &&
+	      iova_find(ABOVE_32_BITS, last, rounded, align, taken, dev, &iova)) &&
+	    !iova_find(first, last, rounded, align, taken, dev, &iova))
+		return dev_fail(dev, -ENOSPC, VHOST_ERR_LIMIT,
+				"no %llu bytes are free among the addresses that the device can use "
+				"(0x%llx to 0x%llx)", (unsigned long long)rounded,
+				(unsigned long long)first, (unsigned long long)last);
+	if (iova_set_add(&dev->iovas, iova, iova + (rounded - 1)) < 0)
+		return dev_fail(dev, -ENOMEM, VHOST_ERR_OTHER, "out of memory");
+	*ret = iova;
+	return 0;
+}
+
+VHOST_EXPORT int vhost_dev_iova_free(vhost_dev_t *dev, uint64_t iova)
+{
+	return iova_set_remove(&dev->iovas, iova) ? 0 :
+	       dev_fail(dev, -ENOENT, VHOST_ERR_ARGUMENT,
+			"0x%llx is not where addresses were allocated", (unsigned long long)iova);
+}
+
 /* --------------------------------------------------------------------- IOTLB */
 
 static int iotlb(struct vhost_dev *dev, enum dev_iotlb_type type,
 		 const struct vhost_iotlb_entry *entry)
 {
 	struct vhost_op stack, *op;
+	uint64_t spaces = 1;
 	int r;
 
-	if (!record_has(&dev->rec, VIRTIO_BIT_ACCESS_PLATFORM))
+	if (!record_has(&dev->rec, VIRTIO_BIT_ACCESS_PLATFORM) && !dev->ops->maps_memory)
 		return dev_fail(dev, -ENOTSUP, VHOST_ERR_UNSUPPORTED,
 				"there is no IOTLB: VIRTIO_F_ACCESS_PLATFORM was not accepted");
 	if (entry->asid)
-		return dev_fail(dev, -EINVAL, VHOST_ERR_ARGUMENT,
-				"the device has one address space, and %u is not it", entry->asid);
+		dev->ops->get_cap(dev, VHOST_CAP_ADDRESS_SPACES, &spaces);
+	if (entry->asid >= spaces)
+		return dev_fail(dev, -EINVAL, VHOST_ERR_LIMIT,
+				"address space %u: the device has %u, counted from 0", entry->asid,
+				(unsigned int)spaces);
 	r = op_begin(dev, &stack, &op);
 	if (r < 0)
 		return r;

@@ -93,6 +93,8 @@ VHOST_EXPORT int vhost_dev_log_start(vhost_dev_t *dev)
 	if (r < 0)
 		return r;
 	r = log_make(dev, &dev->rec.log);
+	if (!r)
+		r = vqs_check_log(dev);
 	op->settle = settle_log_start;
 	return op_end(dev, op, r < 0 ? r : vhost_call(dev, log_start, op));
 }
@@ -135,6 +137,19 @@ VHOST_EXPORT uint64_t vhost_dev_log_get_size(const vhost_dev_t *dev)
 	return dev->rec.log.size / sizeof(uint64_t) * BYTES_PER_WORD;
 }
 
+static void settle_log_fd(struct vhost_dev *dev, struct vhost_op *op)
+{
+	int old = (int)op->a;
+
+	if (op->status < 0) {
+		int refused = dev->rec.log.notify_fd;
+
+		dev->rec.log.notify_fd = old;
+		old = refused;
+	}
+	close_fd(&old);
+}
+
 VHOST_EXPORT int vhost_dev_log_set_fd(vhost_dev_t *dev, int fd)
 {
 	struct vhost_op stack, *op;
@@ -151,11 +166,14 @@ VHOST_EXPORT int vhost_dev_log_set_fd(vhost_dev_t *dev, int fd)
 	if (dup < 0)
 		return dev_fail(dev, -errno, VHOST_ERR_ARGUMENT, "descriptor %d: %s", fd,
 				strerror(errno));
-	close_fd(&dev->rec.log.notify_fd);
-	dev->rec.log.notify_fd = dup;
 	r = op_begin(dev, &stack, &op);
-	if (r < 0)
+	if (r < 0) {
+		close_fd(&dup);
 		return r;
+	}
+	op->a = (uint64_t)dev->rec.log.notify_fd;
+	op->settle = settle_log_fd;
+	dev->rec.log.notify_fd = dup;
 	return op_end(dev, op, vhost_call(dev, log_set_fd, op, dup));
 }
 

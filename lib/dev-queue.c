@@ -93,6 +93,16 @@ static int check_config(struct vhost_dev *dev, unsigned int index,
 	return 0;
 }
 
+/* Which layout it is of is known with the features. */
+static int check_base(struct vhost_dev *dev, unsigned int index, uint32_t base)
+{
+	if (base > UINT16_MAX && !record_has(&dev->rec, VIRTIO_BIT_RING_PACKED))
+		return dev_fail(dev, -EINVAL, VHOST_ERR_ARGUMENT,
+				"queue %u cannot start at 0x%x: a split ring's indices have 16 bits",
+				index, base);
+	return 0;
+}
+
 static int dup_fd(struct vhost_dev *dev, unsigned int index, const char *what, int fd, int *ret)
 {
 	*ret = -1;
@@ -236,27 +246,49 @@ VHOST_EXPORT int vhost_dev_vq_enable(vhost_dev_t *dev, unsigned int index, int e
 	return op_end(dev, op, vhost_call(dev, vq_enable, op, index));
 }
 
+/* Refused: the descriptor of before is in force still. */
+static void settle_call(struct vhost_dev *dev, struct vhost_op *op)
+{
+	struct vhost_vq *vq = record_vq(&dev->rec, (unsigned int)op->a);
+	int old = (int)op->b;
+
+	if (op->status < 0 && vq) {
+		int refused = vq->config.call_fd;
+
+		vq->config.call_fd = old;
+		old = refused;
+	}
+	close_fd(&old);
+}
+
 VHOST_EXPORT int vhost_dev_vq_set_call(vhost_dev_t *dev, unsigned int index, int fd)
 {
 	struct vhost_op stack, *op;
 	struct vhost_vq *vq;
-	int dup, r = find_vq(dev, index, &vq);
+	int dup, old, r = find_vq(dev, index, &vq);
 
 	if (r < 0)
 		return r;
 	r = dup_fd(dev, index, "call", fd, &dup);
 	if (r < 0)
 		return r;
-	close_fd(&vq->config.call_fd);
+	old = vq->config.call_fd;
 	vq->config.call_fd = dup;
-	if (!vq->running)
+	if (!vq->running) {
+		close_fd(&old);
 		return 0;
+	}
 	r = dev_ready(dev);
-	if (r < 0)
+	if (!r)
+		r = op_begin(dev, &stack, &op);
+	if (r < 0) {
+		vq->config.call_fd = old;
+		close_fd(&dup);
 		return r;
-	r = op_begin(dev, &stack, &op);
-	if (r < 0)
-		return r;
+	}
+	op->a = index;
+	op->b = (uint64_t)old;
+	op->settle = settle_call;
 	return op_end(dev, op, vhost_call(dev, vq_set_call, op, index));
 }
 
@@ -267,6 +299,8 @@ VHOST_EXPORT int vhost_dev_vq_set_base(vhost_dev_t *dev, unsigned int index, uin
 
 	if (!r)
 		r = refuse_running(dev, index, vq);
+	if (!r && dev->rec.features_set)
+		r = check_base(dev, index, base);
 	if (r < 0)
 		return r;
 	vq->config.base = base;
@@ -328,6 +362,25 @@ VHOST_EXPORT int vhost_dev_vq_kick(vhost_dev_t *dev, unsigned int index)
 
 /* ---------------------------------------------------------- start and stop */
 
+int vqs_check_log(struct vhost_dev *dev)
+{
+	uint64_t logged = vhost_dev_log_get_size(dev), sizes[3];
+	unsigned int i;
+
+	for (i = 0; dev->rec.log.map && i < dev->rec.n_vqs; i++) {
+		const struct vhost_vq *vq = &dev->rec.vqs[i];
+
+		vq_area_sizes(&dev->rec, vq->config.size, sizes);
+		if (vq->set_up && vq->config.log && !range_within(vq->config.log, sizes[2], logged))
+			return dev_fail(dev, -EINVAL, VHOST_ERR_ARGUMENT,
+					"queue %u: writes to its ring are to be logged at 0x%llx, and "
+					"the log ends at 0x%llx", i,
+					(unsigned long long)vq->config.log,
+					(unsigned long long)logged);
+	}
+	return 0;
+}
+
 /* Are the rings where the device can reach them? */
 static int check_rings(struct vhost_dev *dev)
 {
@@ -345,9 +398,11 @@ static int check_rings(struct vhost_dev *dev)
 		n++;
 		/* the layout may have been chosen after the queue was described */
 		r = check_config(dev, i, &vq->config);
+		if (!r)
+			r = check_base(dev, i, vq->config.base);
 		if (r < 0)
 			return r;
-		if (record_has(rec, VIRTIO_BIT_ACCESS_PLATFORM))
+		if (record_has(rec, VIRTIO_BIT_ACCESS_PLATFORM) || dev->ops->maps_memory)
 			continue;	/* the IOTLB says where they are */
 		vq_area_sizes(rec, vq->config.size, sizes);
 		for (a = 0; a < 3; a++)
@@ -361,7 +416,7 @@ static int check_rings(struct vhost_dev *dev)
 	if (!n)
 		return dev_fail(dev, -EINVAL, VHOST_ERR_STATE,
 				"the device cannot start: no queue is set up");
-	return 0;
+	return vqs_check_log(dev);
 }
 
 static void settle_rollback(struct vhost_dev *dev, struct vhost_op *op)
@@ -491,7 +546,7 @@ static void settle_stop(struct vhost_dev *dev, struct vhost_op *op)
 	unsigned int i;
 
 	/* Nothing was sent yet: the device runs as before. */
-	if (op->status < 0 && op->txn && !op->txn->committed) {
+	if (op->status < 0 && op->txn && !op->txn->committed && !op->acted) {
 		if (dev->state != VHOST_DEV_CLOSED)
 			dev->state = (int)op->a;
 		return;
@@ -554,6 +609,7 @@ VHOST_EXPORT int vhost_dev_suspend(vhost_dev_t *dev)
 VHOST_EXPORT int vhost_dev_resume(vhost_dev_t *dev)
 {
 	_hold_(dev);
+	uint64_t can = 0;
 	unsigned int i;
 	int r = dev_ready(dev);
 
@@ -564,6 +620,10 @@ VHOST_EXPORT int vhost_dev_resume(vhost_dev_t *dev)
 	if (dev->state != VHOST_DEV_SUSPENDED)
 		return dev_fail(dev, -EINVAL, VHOST_ERR_STATE,
 				"only a device that is suspended can be resumed");
+	dev->ops->get_cap(dev, VHOST_CAP_RESUME, &can);
+	if (!can)
+		return dev_fail(dev, -ENOTSUP, VHOST_ERR_UNSUPPORTED,
+				"the device can be suspended, and not resumed: stop it and start it");
 	r = start(dev);
 	if (r < 0)
 		return r;
@@ -601,8 +661,9 @@ VHOST_EXPORT int vhost_dev_reset(vhost_dev_t *dev)
 	if (dev->open_txn)
 		return dev_fail(dev, -EBUSY, VHOST_ERR_STATE,
 				"a reset cannot be part of a transaction");
+	/* a device that does not stop is all the more to be reset */
 	r = vhost_dev_stop(dev);
-	if (r < 0 && r != -EREMOTEIO)
+	if (r < 0 && dev->state == VHOST_DEV_CLOSED)
 		return r;
 	r = op_begin(dev, &stack, &op);
 	if (r < 0)

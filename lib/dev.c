@@ -13,7 +13,9 @@
 #include <vhost/user.h>
 #include <vhost/version.h>
 
-#include "transport/transport.h"
+#include <vhost/vdpa.h>
+
+#include "transport/kdev.h"
 #include "transport/user.h"
 
 VHOST_EXPORT const char *vhost_version(void)
@@ -58,6 +60,7 @@ int dev_new(const struct vhost_transport_ops *ops, size_t size, const char *addr
 		return call_fail(-ENOMEM, VHOST_ERR_OTHER, "out of memory");
 	}
 	dev->ops = ops;
+	dev->transport = ops->name;
 	dev->refs = 1;
 	dev->device_id = opts->device_id;
 	dev->timeout_ms = opts->timeout_ms ? opts->timeout_ms : VHOST_DEFAULT_TIMEOUT_MS;
@@ -85,7 +88,10 @@ static int take_opts(struct vhost_dev_opts *ret, struct vhost_dev_events *events
 		return call_fail(r, VHOST_ERR_ARGUMENT,
 			    "the program was built for a newer libvhost than %s: it uses options "
 			    "that this one does not know", PACKAGE_VERSION);
-	if (ret->flags & ~(VHOST_OPEN_NONBLOCK | VHOST_OPEN_NO_BACKEND_CHANNEL) ||
+	if (ret->flags & ~(VHOST_OPEN_NONBLOCK | VHOST_OPEN_NO_BACKEND_CHANNEL |
+			   VHOST_OPEN_WORKER_KTHREAD | VHOST_OPEN_WORKER_TASK |
+			   VHOST_OPEN_PRIVATE_MEM) ||
+	    (ret->flags & VHOST_OPEN_WORKER_KTHREAD && ret->flags & VHOST_OPEN_WORKER_TASK) ||
 	    ret->reserved || ret->timeout_ms < VHOST_TIMEOUT_NEVER ||
 	    ret->protocol_features & ~VHOST_USER_PROTOCOL_ALL)
 		return call_fail(-EINVAL, VHOST_ERR_ARGUMENT,
@@ -119,11 +125,21 @@ static const char *after(const char *text, const char *prefix)
 	return strncmp(text, prefix, n) == 0 ? text + n : NULL;
 }
 
-static bool is_socket(const char *path)
+/* S_IFSOCK, S_IFCHR and the like; 0 for a path that leads nowhere. */
+static mode_t type_of(const char *path)
 {
 	struct stat st;
 
-	return stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
+	return stat(path, &st) == 0 ? st.st_mode & S_IFMT : 0;
+}
+
+static int open_vdpa(const char *address, const char *name, const struct vhost_dev_opts *opts,
+		     const struct vhost_dev_events *events, vhost_dev_t **ret)
+{
+	char path[64];
+	int r = vhost_vdpa_find(name, path, sizeof(path));
+
+	return r < 0 ? r : kdev_open(address, path, opts, events, ret);
 }
 
 VHOST_EXPORT int vhost_dev_open(const char *address, const struct vhost_dev_opts *opts,
@@ -131,6 +147,7 @@ VHOST_EXPORT int vhost_dev_open(const char *address, const struct vhost_dev_opts
 {
 	struct vhost_dev_events events = { 0 };
 	struct vhost_dev_opts o;
+	struct stat st;
 	const char *where;
 	int r = take_opts(&o, &events, opts, opts_size);
 
@@ -149,19 +166,27 @@ VHOST_EXPORT int vhost_dev_open(const char *address, const struct vhost_dev_opts
 			return call_fail(-EINVAL, VHOST_ERR_ARGUMENT,
 				    "\"%s\" names no file descriptor: fd:N with a number is expected",
 				    address);
+		if (fstat((int)fd, &st) == 0 && S_ISCHR(st.st_mode))
+			return kdev_open_fd(address, (int)fd, &o, &events, ret);
 		return open_user(address, USER_FD, NULL, (int)fd, &o, &events, ret);
 	}
 	where = after(address, "unix-listen:");
 	if (where)
 		return open_user(address, USER_LISTEN, where, -1, &o, &events, ret);
+	where = after(address, "vdpa:");
+	if (where)
+		return open_vdpa(address, where, &o, &events, ret);
 	where = after(address, "unix:");
-	if (!where && is_socket(address))
+	/* a node of the kernel's that is missing is to be missed by its name */
+	if (!where && (type_of(address) == S_IFCHR || after(address, "/dev/vhost-")))
+		return kdev_open(address, address, &o, &events, ret);
+	if (!where && type_of(address) == S_IFSOCK)
 		where = address;
 	if (where)
 		return open_user(address, USER_CLIENT, where, -1, &o, &events, ret);
 	return call_fail(-EINVAL, VHOST_ERR_ARGUMENT,
-		    "\"%s\" is no address of a device: unix:PATH, unix-listen:PATH or fd:N is "
-		    "expected, or the path of a socket that exists", address);
+		    "\"%s\" is no address of a device: unix:PATH, unix-listen:PATH, fd:N or "
+		    "vdpa:NAME is expected, or the path of a socket or device that exists", address);
 }
 
 VHOST_EXPORT int vhost_dev_open_fd(int fd, const struct vhost_dev_opts *opts, size_t opts_size,
@@ -190,6 +215,7 @@ static void dev_release(struct vhost_dev *dev)
 	dev_cancel_all(dev, -ECANCELED);
 	dev_run_done(dev);
 	record_clear(&dev->rec);
+	iova_set_clear(&dev->iovas);
 	free(dev->address);
 	dev->ops->free(dev);
 }
@@ -227,7 +253,7 @@ VHOST_EXPORT const char *vhost_dev_get_address(const vhost_dev_t *dev)
 
 VHOST_EXPORT const char *vhost_dev_get_transport(const vhost_dev_t *dev)
 {
-	return dev->ops->name;
+	return dev->transport;
 }
 
 /* ---------------------------------------------------------------- what it can */
@@ -263,6 +289,12 @@ static const char *const cap_names[] = {
 	[VHOST_CAP_REPLY_ACK] = "REPLY_ACK",
 	[VHOST_CAP_RECONNECT] = "RECONNECT",
 	[VHOST_CAP_INBAND_NOTIFY] = "INBAND_NOTIFY",
+	[VHOST_CAP_ADDRESS_SPACES] = "ADDRESS_SPACES",
+	[VHOST_CAP_GROUPS] = "GROUPS",
+	[VHOST_CAP_RESUME] = "RESUME",
+	[VHOST_CAP_ENABLE_RUNNING] = "ENABLE_RUNNING",
+	[VHOST_CAP_WORKERS] = "WORKERS",
+	[VHOST_CAP_MEM_NEEDS_ADDR] = "MEM_NEEDS_ADDR",
 };
 
 VHOST_EXPORT const char *vhost_cap_name(uint32_t cap)
@@ -372,7 +404,7 @@ static void settle_status(struct vhost_dev *dev, struct vhost_op *op)
 {
 	unsigned int i;
 
-	if (op->status < 0)
+	if (op->status < 0 && !op->acted)
 		return;
 	dev->rec.status = (uint8_t)op->a;
 	if (dev->rec.status)
@@ -517,6 +549,9 @@ VHOST_EXPORT void vhost_dev_set_trace(vhost_dev_t *dev, vhost_trace_fn trace, vo
 
 VHOST_EXPORT int vhost_dev_cancel(vhost_dev_t *dev)
 {
+	if (dev->open_txn && dev->open_txn->calls)
+		return dev_fail(dev, -EBUSY, VHOST_ERR_STATE,
+				"a call of the transaction is being made");
 	if (dev->open_txn) {
 		dev->ops->drop(dev);
 		dev_cancel_open(dev);

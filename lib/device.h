@@ -14,6 +14,7 @@
 
 #include <vhost/dev.h>
 
+#include "mem/iova.h"
 #include "mem/map.h"
 #include "util.h"
 
@@ -86,6 +87,7 @@ struct vhost_op {
 	unsigned int sent;		/* requests of it that are out, or queued */
 	bool submitted;
 	bool settled;
+	bool acted;		/* the device was told, transaction or not */
 	int status;
 	void (*settle)(struct vhost_dev *dev, struct vhost_op *op);
 	/* a transport's: an answer that is more than an acknowledgement */
@@ -105,6 +107,7 @@ struct vhost_txn {
 	struct vhost_op *ops;
 	struct vhost_op **tail;
 	unsigned int unsettled;
+	unsigned int calls;		/* that are being made, and refer to it */
 	bool committed;
 	bool starts_or_stops;		/* one of these is among it: no other can be */
 	int status;
@@ -117,6 +120,7 @@ struct vhost_txn {
 
 struct vhost_dev {
 	const struct vhost_transport_ops *ops;
+	const char *transport;		/* what it is called */
 	unsigned int refs;
 	int state;			/* enum vhost_dev_state */
 	bool starting;			/* a start is not yet acknowledged */
@@ -135,6 +139,7 @@ struct vhost_dev {
 	char error[256];
 
 	struct vhost_record rec;
+	struct iova_set iovas;		/* given out by vhost_dev_iova_alloc() */
 
 	struct vhost_txn *open_txn;	/* between begin and commit */
 	struct vhost_txn *txns;		/* committed, oldest first */
@@ -151,6 +156,8 @@ int dev_vfail(struct vhost_dev *dev, int r, int kind, const char *fmt, va_list a
 void dev_log(struct vhost_dev *dev, int level, const char *fmt, ...) _printf_(3, 4);
 int call_fail(int r, int kind, const char *fmt, ...) _printf_(3, 4);	/* no device yet */
 int error_kind_of(int r);
+/* Features of word 0 that are not offered: names them, and returns -EINVAL. */
+int dev_lacks(struct vhost_dev *dev, uint64_t features);
 
 /* op.c */
 uint64_t now_ms(void);
@@ -198,6 +205,7 @@ int dev_ready(struct vhost_dev *dev);	/* 0, or why the device cannot be asked no
 
 /* dev-queue.c */
 void vq_area_sizes(const struct vhost_record *rec, uint32_t size, uint64_t ret[3]);
+int vqs_check_log(struct vhost_dev *dev);	/* are the rings' addresses within it? */
 void dev_await_rollback(struct vhost_dev *dev);	/* leaves the error as it is */
 
 #endif

@@ -3,6 +3,8 @@
 /* What failed, as a sentence, on the device and for the thread. */
 #include <stdio.h>
 
+#include <vhost/names.h>
+
 #include "device.h"
 
 static _Thread_local int last_kind;
@@ -80,6 +82,15 @@ void dev_log(struct vhost_dev *dev, int level, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	dev->log(level, text, dev->log_opaque);
+}
+
+int dev_lacks(struct vhost_dev *dev, uint64_t features)
+{
+	char names[160];
+
+	vhost_format_features(dev->device_id, features, names, sizeof(names));
+	return dev_fail(dev, -EINVAL, VHOST_ERR_ARGUMENT, "the device does not offer the features "
+			"0x%llx: %s", (unsigned long long)features, names);
 }
 
 VHOST_EXPORT const char *vhost_dev_error(const vhost_dev_t *dev)

@@ -7,11 +7,16 @@ vhostinclude_HEADERS = \
 	include/vhost/dev.h \
 	include/vhost/mem.h \
 	include/vhost/names.h \
+	include/vhost/net.h \
+	include/vhost/scsi.h \
 	include/vhost/trace.h \
 	include/vhost/user.h \
+	include/vhost/vdpa.h \
 	include/vhost/version.h \
 	include/vhost/vhost.h \
-	include/vhost/virtq.h
+	include/vhost/virtq.h \
+	include/vhost/vsock.h \
+	include/vhost/worker.h
 
 # --- the library's sources and private headers, a line each, sorted
 libvhost_internal_la_SOURCES = \
@@ -23,11 +28,16 @@ libvhost_internal_la_SOURCES = \
 	lib/error.c \
 	lib/mem/alloc.c \
 	lib/mem/alloc.h \
+	lib/mem/iova.c \
+	lib/mem/iova.h \
 	lib/mem/map.c \
 	lib/mem/map.h \
 	lib/names-config.c \
 	lib/names.c \
 	lib/op.c \
+	lib/proto/kernel-abi.h \
+	lib/proto/kernel-text.c \
+	lib/proto/kernel-text.h \
 	lib/proto/vu-chan.c \
 	lib/proto/vu-chan.h \
 	lib/proto/vu-msg.c \
@@ -41,6 +51,11 @@ libvhost_internal_la_SOURCES = \
 	lib/ring/virtq.c \
 	lib/ring/virtq.h \
 	lib/trace.c \
+	lib/transport/kdev.c \
+	lib/transport/kdev.h \
+	lib/transport/kernel-calls.c \
+	lib/transport/kernel.c \
+	lib/transport/kernel.h \
 	lib/transport/transport.h \
 	lib/transport/user-calls.c \
 	lib/transport/user-channel.c \
@@ -48,6 +63,10 @@ libvhost_internal_la_SOURCES = \
 	lib/transport/user-ops.c \
 	lib/transport/user.c \
 	lib/transport/user.h \
+	lib/transport/vdpa-calls.c \
+	lib/transport/vdpa-map.c \
+	lib/transport/vdpa.c \
+	lib/transport/vdpa.h \
 	lib/util.h
 
 # Everything is compiled once, into a convenience library that is not installed.

@@ -29,6 +29,7 @@ int op_begin_in_txn(struct vhost_dev *dev, struct vhost_op **ret)
 	if (!op)
 		return dev_fail(dev, -ENOMEM, VHOST_ERR_OTHER, "out of memory");
 	op->txn = dev->open_txn;
+	op->txn->calls++;
 	vhost_dev_ref(dev);
 	*ret = op;
 	return 0;
@@ -84,6 +85,7 @@ static int end_in_txn(struct vhost_dev *dev, struct vhost_op *op, int r)
 {
 	struct vhost_txn *txn = op->txn;
 
+	txn->calls--;
 	if (r < 0) {
 		/* nothing of it was queued: the transaction is as before */
 		op->status = r;
@@ -140,16 +142,23 @@ static void txn_free(struct vhost_txn *txn)
 
 void dev_run_done(struct vhost_dev *dev)
 {
+	struct vhost_txn *last;
+	bool more = true;
+
 	if (!dev->done_txns || dev->in_done)
 		return;
 	vhost_dev_ref(dev);
 	dev->in_done++;
-	while (dev->done_txns) {
+	/* not those that the callbacks add: there might be no end of them */
+	for (last = dev->done_txns; last->next; last = last->next)
+		;
+	while (more && dev->done_txns) {
 		struct vhost_txn *txn = dev->done_txns;
 		vhost_done_fn done = txn->done;
 		void *opaque = txn->opaque;
 		int status = txn->status;
 
+		more = txn != last;
 		dev->done_txns = txn->next;
 		if (!dev->done_txns)
 			dev->done_tail = &dev->done_txns;
@@ -161,6 +170,8 @@ void dev_run_done(struct vhost_dev *dev)
 		done(dev, status, opaque);
 	}
 	dev->in_done--;
+	if (dev->done_txns)
+		dev->ops->wake(dev);
 	vhost_dev_unref(dev);
 }
 
@@ -247,6 +258,9 @@ static int commit(struct vhost_dev *dev, vhost_done_fn done, void *opaque)
 		return r;
 	if (!txn)
 		return dev_fail(dev, -EINVAL, VHOST_ERR_STATE, "no transaction is begun");
+	if (txn->calls)
+		return dev_fail(dev, -EBUSY, VHOST_ERR_STATE,
+				"a call of the transaction is being made");
 	dev->open_txn = NULL;
 	txn->deadline = dev_deadline(dev);
 	txn->done = done;
@@ -256,7 +270,12 @@ static int commit(struct vhost_dev *dev, vhost_done_fn done, void *opaque)
 	dev->txns_tail = &txn->next;
 	/* one that needs no answer is over at once; its callback still comes later */
 	txn->unsettled++;
-	dev->ops->commit(dev);
+	r = dev->ops->commit(dev);
+	if (r < 0 && !txn->status) {
+		txn->status = r;
+		txn->error_kind = dev->error_kind;
+		memcpy(txn->error, dev->error, sizeof(txn->error));
+	}
 	if (--txn->unsettled == 0)
 		txn_over(dev, txn);
 	return 0;

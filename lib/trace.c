@@ -14,5 +14,6 @@ VHOST_EXPORT int vhost_trace_format(const struct vhost_trace_event *event, char 
 	return snprintf(buf, size, "%6" PRIu64 ".%06u %s%s %s", event->time_ns / 1000000000u,
 			(unsigned int)(event->time_ns / 1000 % 1000000),
 			event->direction == VHOST_TRACE_SENT ? ">" : "<",
-			event->channel == VHOST_TRACE_BACKEND ? "b" : " ", event->text);
+			event->channel == VHOST_TRACE_BACKEND ? "b" :
+			event->channel == VHOST_TRACE_KERNEL ? "k" : " ", event->text);
 }

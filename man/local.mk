@@ -5,7 +5,9 @@
 # lists them all: run it after you add a page, or a name to one.
 
 dist_man_MANS = \
+	man/vhost-kernel.7 \
 	man/vhost-user.7 \
+	man/vhost-vdpa.7 \
 	man/vhost.7 \
 	man/vhost_cap_name.3 \
 	man/vhost_config_field.3 \
@@ -21,6 +23,7 @@ dist_man_MANS = \
 	man/vhost_dev_error_kind.3 \
 	man/vhost_dev_get_acked_features.3 \
 	man/vhost_dev_get_address.3 \
+	man/vhost_dev_get_backend_features.3 \
 	man/vhost_dev_get_cap.3 \
 	man/vhost_dev_get_config.3 \
 	man/vhost_dev_get_fd.3 \
@@ -35,6 +38,8 @@ dist_man_MANS = \
 	man/vhost_dev_inflight_set.3 \
 	man/vhost_dev_iotlb_invalidate.3 \
 	man/vhost_dev_iotlb_update.3 \
+	man/vhost_dev_iova_alloc.3 \
+	man/vhost_dev_iova_free.3 \
 	man/vhost_dev_load.3 \
 	man/vhost_dev_log_collect.3 \
 	man/vhost_dev_log_get_size.3 \
@@ -98,6 +103,12 @@ dist_man_MANS = \
 	man/vhost_name_message.3 \
 	man/vhost_name_protocol_feature.3 \
 	man/vhost_name_status.3 \
+	man/vhost_net_set_backend.3 \
+	man/vhost_net_set_header.3 \
+	man/vhost_scsi_get_abi_version.3 \
+	man/vhost_scsi_get_events_missed.3 \
+	man/vhost_scsi_set_endpoint.3 \
+	man/vhost_scsi_set_events_missed.3 \
 	man/vhost_trace_format.3 \
 	man/vhost_user_close_crypto_session.3 \
 	man/vhost_user_create_crypto_session.3 \
@@ -114,6 +125,14 @@ dist_man_MANS = \
 	man/vhost_user_set_gpu_socket.3 \
 	man/vhost_user_set_mtu.3 \
 	man/vhost_user_set_shmem.3 \
+	man/vhost_vdpa_find.3 \
+	man/vhost_vdpa_get_desc_group.3 \
+	man/vhost_vdpa_get_group.3 \
+	man/vhost_vdpa_get_queue_size.3 \
+	man/vhost_vdpa_map_doorbell.3 \
+	man/vhost_vdpa_set_config_call.3 \
+	man/vhost_vdpa_set_group_asid.3 \
+	man/vhost_vdpa_unmap_doorbell.3 \
 	man/vhost_version.3 \
 	man/vhost_virtq_add.3 \
 	man/vhost_virtq_drain.3 \
@@ -131,5 +150,13 @@ dist_man_MANS = \
 	man/vhost_virtq_reset.3 \
 	man/vhost_virtq_set_notify.3 \
 	man/vhost_virtq_unref.3 \
+	man/vhost_vsock_set_cid.3 \
+	man/vhost_worker_attach.3 \
+	man/vhost_worker_free.3 \
+	man/vhost_worker_get.3 \
+	man/vhost_worker_get_busyloop.3 \
+	man/vhost_worker_get_mode.3 \
+	man/vhost_worker_new.3 \
+	man/vhost_worker_set_busyloop.3 \
 	man/vhostctl.1
 EXTRA_DIST += man/update

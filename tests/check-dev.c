@@ -80,7 +80,7 @@ START_TEST(every_capability_has_a_name_and_an_answer)
 
 	for (cap = 0; vhost_cap_name(cap); cap++)
 		ck_assert_int_eq(vhost_dev_get_cap(dev, cap, &value), 0);
-	ck_assert_uint_eq(cap, VHOST_CAP_INBAND_NOTIFY + 1);
+	ck_assert_uint_eq(cap, VHOST_CAP_MEM_NEEDS_ADDR + 1);
 	ck_assert_int_eq(vhost_dev_get_cap(dev, cap, &value), -EINVAL);
 }
 END_TEST
@@ -542,7 +542,9 @@ START_TEST(an_address_of_no_known_form_is_refused_with_help)
 		{ "", -EINVAL }, { "disk.sock", -EINVAL }, { "fd:", -EINVAL }, { "fd:x", -EINVAL },
 		{ "fd:-1", -EINVAL }, { "fd:99999999999", -EINVAL }, { "fd:9999", -EBADF },
 		{ "unix:", -EINVAL }, { "unix:/nonexistent/socket", -ENOENT },
-		{ "unix-listen:/nonexistent/socket", -ENOENT }, { "/dev/null", -EINVAL },
+		{ "unix-listen:/nonexistent/socket", -ENOENT }, { "/dev/null", -ENOTTY },
+		{ "/dev/vhost-nothing", -ENOENT }, { "vdpa:", -EINVAL }, { "vdpa:a/b", -EINVAL },
+		{ "vdpa:..", -EINVAL }, { "vdpa:nonexistent", -ENODEV },
 	};
 	char longest[200] = "unix:/";
 	unsigned int i;

@@ -676,9 +676,15 @@ START_TEST(the_base_of_a_packed_ring_has_32_bits_and_of_a_split_one_16)
 	give_memory();
 	config.base = 0x80058003;
 	ck_assert_int_eq(vhost_dev_vq_setup(dev, 0, &config, sizeof(config)), 0);
+	if (!_i) {
+		ck_assert_int_eq(vhost_dev_start(dev), -EINVAL);
+		ck_assert_int_eq(vhost_dev_vq_set_base(dev, 0, 0x10000), -EINVAL);
+		config.base = 0x8003;
+		ck_assert_int_eq(vhost_dev_vq_set_base(dev, 0, config.base), 0);
+	}
 	answer_vqs(1, true);
 	ck_assert_int_eq(vhost_dev_start(dev), 0);
-	expect_vqs(1, true, region.user_addr, _i ? 0x80058003 : 0x8003);
+	expect_vqs(1, true, region.user_addr, config.base);
 }
 END_TEST
 

@@ -174,7 +174,7 @@ static int vq_enable(struct vhost_dev *dev, struct vhost_op *op, unsigned int in
 static const struct vhost_transport_ops bare_ops = { .name = "bare", ALWAYS };
 
 static const struct vhost_transport_ops fake_ops = {
-	.name = "fake", ALWAYS,
+	.name = "fake", .mem_needs = MEM_NEEDS_FD | MEM_NEEDS_SHARED, ALWAYS,
 	.get_features = get_features, .set_features = set_features, .set_status = set_status,
 	.get_config = get_config, .mem_add = mem_add, .mem_remove = mem_remove,
 	.start = start, .stop = stop, .reset = reset, .vq_enable = vq_enable,

@@ -10,10 +10,14 @@ unit_tests = \
 	tests/check-dev \
 	tests/check-faults \
 	tests/check-hostile \
+	tests/check-iova \
+	tests/check-kernel \
+	tests/check-kernel-abi \
 	tests/check-mem \
 	tests/check-msg \
 	tests/check-names \
 	tests/check-text \
+	tests/check-vdpa \
 	tests/check-virtq \
 	tests/check-wire
 
@@ -37,6 +41,10 @@ LDADD = libvhost-internal.la $(CHECK_LIBS)
 tests_check_wire_SOURCES = tests/check-wire.c tests/leak.h tests/peer.c tests/peer.h
 
 tests_check_dev_SOURCES = tests/check-dev.c tests/fake.c tests/fake.h
+tests_check_iova_SOURCES = tests/check-iova.c tests/fake-kernel.c tests/fake-kernel.h
+
+tests_check_kernel_SOURCES = tests/check-kernel.c tests/expect.h tests/fake-kernel.c tests/fake-kernel.h
+tests_check_vdpa_SOURCES = tests/check-vdpa.c tests/expect.h tests/fake-kernel.c tests/fake-kernel.h
 
 # Headers and files that tests share: EXTRA_DIST += tests/foo.h
 

@@ -100,6 +100,8 @@ struct vhost_iotlb_entry {
  *                  all checks, and in place of the library's own mmap(2) when
  *                  vhost_user_set_shmem() gave no address. Return 0 or a
  *                  negative errno to refuse
+ * @needs_reset:    the device says in its status that it failed (DEVICE_NEEDS_RESET) and
+ *                  goes on only after vhost_dev_reset(), or a stop and a start
  * Since: 0.1
  */
 struct vhost_dev_events {
@@ -117,6 +119,7 @@ struct vhost_dev_events {
 	int (*shmem_map)(vhost_dev_t *dev, unsigned int id, int map, uint64_t offset,
 			 uint64_t size, int fd, uint64_t fd_offset, int writable,
 			 void *opaque);
+	void (*needs_reset)(vhost_dev_t *dev, void *opaque);
 };
 
 /* ----------------------------------------------------------- opening, life */
@@ -124,6 +127,9 @@ struct vhost_dev_events {
 /* struct vhost_dev_opts.flags */
 #define VHOST_OPEN_NONBLOCK (1u << 0)	/* do not wait; the connected event tells */
 #define VHOST_OPEN_NO_BACKEND_CHANNEL (1u << 1)	/* do not offer the back-end a channel */
+#define VHOST_OPEN_WORKER_KTHREAD (1u << 2)	/* kernel vhost: its worker is a kernel thread */
+#define VHOST_OPEN_WORKER_TASK (1u << 3)	/* kernel vhost: its worker is a thread of ours */
+#define VHOST_OPEN_PRIVATE_MEM (1u << 4)	/* vDPA: take memory that is mapped privately */
 
 /* struct vhost_dev_opts.timeout_ms */
 #define VHOST_TIMEOUT_DEFAULT 0		/* 10 seconds */
@@ -169,17 +175,29 @@ struct vhost_dev_opts {
  *             "unix-listen:PATH": be the server, and wait for the back-end to
  *             connect (the socket is removed again when the device is closed);
  *             "fd:N": a connected vhost-user socket that this process has.
+ *             "fd:N" may be an open device of the kernel, too;
+ *             "/dev/vhost-net", "/dev/vhost-vsock", "/dev/vhost-scsi": the kernel's
+ *             vhost; "/dev/vhost-vdpa-N": a vDPA device, which can also be given by
+ *             its name on the vDPA bus, "vdpa:NAME".
  *             An address without a prefix that names a socket is taken as
- *             unix:PATH. A PATH that starts with @ is in the abstract namespace
+ *             unix:PATH, and one that names a character device by what device it is. A
+ *             PATH that starts with @ is in the abstract namespace
  * @opts:      or NULL for the defaults
  * @opts_size: sizeof(*@opts), or 0
  * @ret:       the device; to be released with vhost_dev_unref()
  *
  * Connects and negotiates the transport's own features, but none of the
- * device's. Takes three round trips over vhost-user.
+ * device's. Takes three round trips over vhost-user. A device in the kernel is owned
+ * by this process from here on; a vDPA device is reset by it.
  *
  * With VHOST_OPEN_NONBLOCK it returns at once, and the connected event comes from
- * vhost_dev_process(); until then other calls fail with -EINPROGRESS.
+ * vhost_dev_process(); until then other calls fail with -EINPROGRESS. A device in the
+ * kernel is ready at once all the same; its event comes, too.
+ *
+ * VHOST_OPEN_WORKER_KTHREAD and _TASK ask for one kind of worker thread (see
+ * <vhost/worker.h>), and fail with -ENOTSUP where the kernel gives no choice.
+ * VHOST_OPEN_PRIVATE_MEM turns off a check: private memory reaches a vDPA device only if
+ * that pins pages, which nobody can tell; others never answer then.
  *
  * Where it fails there is no device to ask: vhost_last_error() has the sentence.
  *
@@ -187,7 +205,11 @@ struct vhost_dev_opts {
  *         for options that this library is too old for; -ENOENT, -EACCES,
  *         -ECONNREFUSED and the like from connect(2) or bind(2); -EADDRINUSE if
  *         another process serves the path of unix-listen:; -ENAMETOOLONG;
- *         -ETIMEDOUT; -EPROTO if the peer does not speak vhost-user.
+ *         -ETIMEDOUT; -EPROTO if the peer does not speak vhost-user; -EBUSY if a vDPA
+ *         device, or a descriptor given, is in use; -ENODEV or -ENXIO if there is no
+ *         such device, or it has another driver; -ENOTTY for a character device that
+ *         is none of these. The error kinds VHOST_ERR_IN_USE and _PERMISSION tell what
+ *         an administrator can mend.
  * Specification: vhost-user, "Communication" and "Protocol features".
  * Since: 0.1
  */
@@ -196,7 +218,7 @@ int vhost_dev_open(const char *address, const struct vhost_dev_opts *opts, size_
 
 /**
  * vhost_dev_open_fd() - open a device by a file descriptor
- * @fd:        a connected vhost-user socket; borrowed
+ * @fd:        a connected vhost-user socket, or an open device of the kernel; borrowed
  * @opts:      or NULL
  * @opts_size: sizeof(*@opts), or 0
  * @ret:       the device
@@ -204,7 +226,7 @@ int vhost_dev_open(const char *address, const struct vhost_dev_opts *opts, size_
  * As vhost_dev_open(). Such a device has no address to reconnect to by itself:
  * use vhost_dev_reconnect_fd().
  *
- * Return: as vhost_dev_open(); -EBADF; -ENOTSOCK.
+ * Return: as vhost_dev_open(); -EBADF; -ENOTSOCK if it is neither a socket nor a device.
  * Since: 0.1
  */
 int vhost_dev_open_fd(int fd, const struct vhost_dev_opts *opts, size_t opts_size,
@@ -266,7 +288,7 @@ const char *vhost_dev_get_address(const vhost_dev_t *dev);
  * For texts. A program that wants to know what the device can do asks
  * vhost_dev_get_cap().
  *
- * Return: "vhost-user".
+ * Return: "vhost-user", "vhost-net", "vhost-vsock", "vhost-scsi" or "vhost-vdpa".
  * Since: 0.1
  */
 const char *vhost_dev_get_transport(const vhost_dev_t *dev);
@@ -279,8 +301,8 @@ enum vhost_cap {
 	VHOST_CAP_MAX_QUEUES = 1,	/**< how many queues it has; 256 if it does not say */
 	VHOST_CAP_MAX_QUEUE_SIZE = 2,	/**< entries */
 	VHOST_CAP_MAX_MEM_REGIONS = 3,	/**< how many regions vhost_dev_mem_add() takes */
-	VHOST_CAP_MEM_NEEDS_SHARED = 4,	/**< 1: memory must be shared and have a descriptor */
-	VHOST_CAP_MEM_PINNED = 5,	/**< 1: memory is pinned, and RLIMIT_MEMLOCK counts */
+	VHOST_CAP_MEM_NEEDS_SHARED = 4,	/**< 1: memory must be shared, not private */
+	VHOST_CAP_MEM_PINNED = 5,	/**< 1: memory may be pinned, and RLIMIT_MEMLOCK count */
 	VHOST_CAP_MEM_HOTPLUG = 6,	/**< 1: single regions are added and removed */
 	VHOST_CAP_IOVA_FIRST = 7,	/**< least usable IOVA */
 	VHOST_CAP_IOVA_LAST = 8,	/**< greatest usable IOVA */
@@ -288,7 +310,7 @@ enum vhost_cap {
 	VHOST_CAP_CONFIG_MAX = 10,	/**< most bytes of one access to it */
 	VHOST_CAP_STATUS = 11,		/**< 1: has a device status */
 	VHOST_CAP_RESET = 12,		/**< 1: vhost_dev_reset() resets the device itself */
-	VHOST_CAP_SUSPEND = 13,		/**< 1: vhost_dev_suspend() and _resume() */
+	VHOST_CAP_SUSPEND = 13,		/**< 1: vhost_dev_suspend() */
 	VHOST_CAP_LOG = 14,		/**< 1: vhost_dev_log_start() */
 	VHOST_CAP_INFLIGHT = 15,	/**< 1: vhost_dev_inflight_enable() */
 	VHOST_CAP_IOTLB = 16,		/**< 1: takes IOTLB entries, given ACCESS_PLATFORM */
@@ -304,7 +326,13 @@ enum vhost_cap {
 	VHOST_CAP_CROSS_ENDIAN = 26,	/**< 1: vhost_dev_vq_set_endian() */
 	VHOST_CAP_REPLY_ACK = 27,	/**< 1: every request is acknowledged by the device */
 	VHOST_CAP_RECONNECT = 28,	/**< 1: vhost_dev_reconnect() knows where to */
-	VHOST_CAP_INBAND_NOTIFY = 29	/**< 1: notifications travel as messages */
+	VHOST_CAP_INBAND_NOTIFY = 29,	/**< 1: notifications travel as messages */
+	VHOST_CAP_ADDRESS_SPACES = 30,	/**< how many it has; 1 unless vDPA says more */
+	VHOST_CAP_GROUPS = 31,		/**< groups of queues that share an address space */
+	VHOST_CAP_RESUME = 32,		/**< 1: vhost_dev_resume() after a suspend */
+	VHOST_CAP_ENABLE_RUNNING = 33,	/**< 1: vhost_dev_vq_enable() while started */
+	VHOST_CAP_WORKERS = 34,		/**< 1: vhost_worker_new() */
+	VHOST_CAP_MEM_NEEDS_ADDR = 35	/**< 1: memory must be mapped in this process */
 };
 
 /**
@@ -351,6 +379,9 @@ int vhost_dev_get_features(vhost_dev_t *dev, uint64_t *ret);
  * @dev:      the device; not started
  * @features: virtio feature bits 0 to 63, all of them offered
  *
+ * For vDPA the device is told of VIRTIO_F_ACCESS_PLATFORM besides, where it offers that:
+ * its addresses are those of the memory map in any case.
+ *
  * Return: 0; -EINVAL for bits that the device does not offer; -EBUSY while
  *         started; or an error of every call.
  * Specification: vhost-user, VHOST_USER_SET_FEATURES; VIRTIO 1.3, 3.1.1.
@@ -392,6 +423,18 @@ int vhost_dev_get_features_array(vhost_dev_t *dev, uint64_t *ret, unsigned int n
 int vhost_dev_set_features_array(vhost_dev_t *dev, const uint64_t *features, unsigned int n);
 
 /**
+ * vhost_dev_get_backend_features() - what the kernel's side of the transport can do
+ * @dev:     a device in the kernel
+ * @offered: bits as vhost_name_backend_feature() numbers them; or NULL
+ * @acked:   those in use: all that are offered and this library knows; or NULL
+ *
+ * Return: 0; -ENOTSUP over vhost-user, which has protocol features instead.
+ * Specification: linux/vhost.h, VHOST_GET_BACKEND_FEATURES.
+ * Since: 0.1
+ */
+int vhost_dev_get_backend_features(const vhost_dev_t *dev, uint64_t *offered, uint64_t *acked);
+
+/**
  * vhost_dev_get_status() - read the device status
  * @dev: the device
  * @ret: the bits of VIRTIO 1.3, 2.1. A device without a status of its own
@@ -410,7 +453,8 @@ int vhost_dev_get_status(vhost_dev_t *dev, uint8_t *ret);
  *
  * vhost_dev_start() and vhost_dev_reset() set the status by themselves: this is
  * for a VMM that passes on what its guest writes. Status 0 while the device runs
- * leaves it stopped.
+ * leaves it stopped. For vDPA a DRIVER_OK that comes before vhost_dev_start() is kept for
+ * that: without its queues the device is not to go live.
  *
  * Return: 0, or an error of every call.
  * Specification: vhost-user, VHOST_USER_SET_STATUS.
@@ -463,14 +507,22 @@ int vhost_dev_set_config(vhost_dev_t *dev, uint32_t offset, const void *buf, siz
  * Acts at once, whether the device runs or not. With vhost-user @desc->fd must be
  * given, and @desc->addr where it is mapped, if it is: a mapping that is private is
  * refused before anything is sent, with the error kind
- * VHOST_ERR_MEM_NOT_SHARED.
+ * VHOST_ERR_MEM_NOT_SHARED. In the kernel it is @desc->addr that counts, and must stay
+ * mapped as long as the device has it; for vDPA that mapping must be shared, too.
+ * VHOST_CAP_MEM_NEEDS_ADDR and _NEEDS_SHARED tell.
  *
- * The region's iova, size and fd_offset should be multiples of the page size.
+ * The region's iova, size and fd_offset should be multiples of the page size; for vDPA
+ * iova, size and address must be.
  *
  * Return: 0; -EINVAL for memory that is empty, wraps, is not shared, or lies beyond
  *         its file; -EEXIST if it overlaps a region; -ENOSPC past
- *         VHOST_CAP_MAX_MEM_REGIONS; -EBADF; or an error of every call.
- * Specification: vhost-user, VHOST_USER_ADD_MEM_REG, VHOST_USER_SET_MEM_TABLE.
+ *         VHOST_CAP_MAX_MEM_REGIONS; -EBADF; -ENOMEM with the error kind
+ *         VHOST_ERR_MEMLOCK if the device pins pages and RLIMIT_MEMLOCK is too low;
+ *         -EFAULT if it is not mapped as said, as far as the kernel looks (which for
+ *         vhost is not until the device gets there), or the device refused; or an error
+ *         of every call.
+ * Specification: vhost-user, VHOST_USER_ADD_MEM_REG, VHOST_USER_SET_MEM_TABLE;
+ *         linux/vhost.h, VHOST_SET_MEM_TABLE; VHOST_IOTLB_UPDATE for vDPA.
  * Since: 0.1
  */
 int vhost_dev_mem_add(vhost_dev_t *dev, const struct vhost_mem_desc *desc, size_t size);
@@ -509,7 +561,8 @@ int vhost_dev_mem_remove(vhost_dev_t *dev, uint64_t iova, uint64_t size);
  * @size:  sizeof(*@descs)
  *
  * Sends what differs, when the device takes single regions, and the whole table
- * otherwise.
+ * otherwise. A device that refuses one of the regions keeps what it was sent before
+ * that: regions taken back stay so.
  *
  * Return: as vhost_dev_mem_add() and vhost_dev_mem_remove(). Arguments are checked
  *         before anything is sent.
@@ -519,14 +572,50 @@ int vhost_dev_mem_set(vhost_dev_t *dev, const struct vhost_mem_desc *descs, unsi
 		      size_t size);
 
 /**
+ * vhost_dev_iova_alloc() - find addresses that are free
+ * @dev:   the device
+ * @size:  in bytes, not 0; rounded up to whole pages
+ * @align: in bytes, a power of two; 0 for the page size, which is the least
+ * @ret:   the first address
+ *
+ * For programs without a guest, which have no addresses to keep to. The range is within
+ * VHOST_CAP_IOVA_FIRST and _LAST, apart from the memory map, for vDPA from IOTLB entries
+ * that were given, and from other ranges allocated; not where interrupts are written on
+ * x86; and above 4 GiB where the device reaches that far. It stays reserved until
+ * vhost_dev_iova_free(), whatever is mapped there. Never talks to the device.
+ *
+ * Return: 0; -EINVAL for a wrong @size or @align; -ENOSPC if there is no such range;
+ *         -ENOMEM; -ENOTCONN; -EINPROGRESS.
+ * Since: 0.1
+ */
+int vhost_dev_iova_alloc(vhost_dev_t *dev, uint64_t size, uint64_t align, uint64_t *ret);
+
+/**
+ * vhost_dev_iova_free() - give addresses back
+ * @dev:  the device
+ * @iova: from vhost_dev_iova_alloc()
+ *
+ * Return: 0; -ENOENT if it is not from there.
+ * Since: 0.1
+ */
+int vhost_dev_iova_free(vhost_dev_t *dev, uint64_t iova);
+
+/**
  * vhost_dev_iotlb_update() - give the device a translation
- * @dev:   the device, with VIRTIO_F_ACCESS_PLATFORM accepted
+ * @dev:   the device, with VIRTIO_F_ACCESS_PLATFORM accepted, or vDPA
  * @entry: the range and what is there
  * @size:  sizeof(*@entry)
  *
- * Return: 0; -EINVAL for a range that is empty or wraps, or for memory that the map
- *         does not have; or an error of every call.
- * Specification: vhost-user, VHOST_USER_IOTLB_MSG.
+ * The memory behind it must be in the memory map. For vDPA, where the map is itself such
+ * entries in address space 0, memory that is to be reached only by way of this call is
+ * added with VHOST_MEM_UNMAPPED; and the entry stays, across a stop and a start, until it
+ * is invalidated or the memory removed. Inside a transaction the entries are one batch.
+ *
+ * Return: 0; -EINVAL for a range that is empty or wraps, for an address space that the
+ *         device does not have, or for memory that the map does not have; -EEXIST if
+ *         vDPA has an entry there; or an error of every call.
+ * Specification: vhost-user, VHOST_USER_IOTLB_MSG; linux/vhost_types.h, struct
+ *         vhost_msg_v2.
  * Since: 0.1
  */
 int vhost_dev_iotlb_update(vhost_dev_t *dev, const struct vhost_iotlb_entry *entry, size_t size);
@@ -624,7 +713,8 @@ int vhost_dev_vq_attach(vhost_dev_t *dev, unsigned int index, vhost_virtq_t *vq)
  * @enable: 0 or 1
  *
  * While the device is stopped this is recorded for the next start; otherwise it
- * acts at once.
+ * acts at once. vhost-vsock and vhost-scsi have no disabled queues: with one they do not
+ * start (-ENOTSUP).
  *
  * Return: 0; -EINVAL; -ENOENT for a queue that is not set up; -ENOTSUP while started
  *         if the device cannot; or an error of every call.
@@ -651,7 +741,7 @@ int vhost_dev_vq_set_call(vhost_dev_t *dev, unsigned int index, int fd);
  * @index: of a queue that is set up
  * @base:  as in struct vhost_vq_config
  *
- * Return: 0; -EINVAL; -ENOENT; -EBUSY.
+ * Return: 0; -EINVAL, also for a split ring's base above 65535; -ENOENT; -EBUSY.
  * Since: 0.1
  */
 int vhost_dev_vq_set_base(vhost_dev_t *dev, unsigned int index, uint32_t base);
@@ -720,10 +810,16 @@ int vhost_dev_start(vhost_dev_t *dev);
  * touches memory after this. Where each queue stopped is kept for
  * vhost_dev_vq_get_base() and the next start.
  *
+ * A vDPA device that cannot be suspended loses what it has in flight. What an attached
+ * virtq has outstanding then is made available again at the next start; another queue
+ * that had something in flight does not start (-ESTALE, VHOST_ERR_REQUESTS_LOST) before
+ * vhost_dev_vq_set_base() says where it is to go on.
+ *
  * If it fails, the queues count as stopped all the same.
  *
  * Return: 0, also if it is stopped already; or an error of every call.
- * Specification: vhost-user, VHOST_USER_GET_VRING_BASE.
+ * Specification: vhost-user, VHOST_USER_GET_VRING_BASE; linux/vhost.h,
+ *         VHOST_VDPA_SUSPEND.
  * Since: 0.1
  */
 int vhost_dev_stop(vhost_dev_t *dev);
@@ -752,8 +848,9 @@ int vhost_dev_suspend(vhost_dev_t *dev);
  * Each queue is kicked, and its call eventfd is signalled, once: no event is lost in
  * between.
  *
- * Return: 0, also if it is started; -EINVAL if it is not suspended; or an error of
- *         every call.
+ * Return: 0, also if it is started; -EINVAL if it is not suspended; -ENOTSUP without
+ *         VHOST_CAP_RESUME: such a device is stopped and started; or an error of every
+ *         call.
  * Since: 0.1
  */
 int vhost_dev_resume(vhost_dev_t *dev);
@@ -856,6 +953,9 @@ int vhost_dev_load(vhost_dev_t *dev, const void *buf, size_t size);
  * sent. vhost_dev_commit() sends all of them back to back and waits for the answers
  * once. Outputs that the calls were given must stay valid until then.
  *
+ * A device in the kernel answers at once: there each call acts when it is made, and only
+ * IOTLB entries are kept together, as a batch that ends with the transaction.
+ *
  * vhost_dev_reconnect(), vhost_dev_reset() and the calls that move a device's state
  * cannot be part of one: they fail with -EBUSY. So does a second start, stop,
  * suspend or resume in one transaction.
@@ -911,7 +1011,8 @@ int vhost_dev_commit_async(vhost_dev_t *dev, vhost_done_fn done, void *opaque);
  * requests are under way the connection is closed, since their answers would be taken
  * for others', and each transaction completes with -ECANCELED.
  *
- * Return: 0, also if there was nothing.
+ * Return: 0, also if there was nothing; -EBUSY from an event callback that a call of
+ *         the open transaction runs, as vhost_dev_commit() then.
  * Since: 0.1
  */
 int vhost_dev_cancel(vhost_dev_t *dev);
@@ -1189,7 +1290,11 @@ enum vhost_error_kind {
 	VHOST_ERR_LIMIT = 11,		/**< one of the device's limits */
 	VHOST_ERR_CONNECT = 12,		/**< no connection could be made */
 	VHOST_ERR_MEMLOCK = 13,		/**< the limit on pinned memory, RLIMIT_MEMLOCK */
-	VHOST_ERR_REQUESTS_LOST = 14	/**< going on would lose requests in flight */
+	VHOST_ERR_REQUESTS_LOST = 14,	/**< going on would lose requests in flight */
+	VHOST_ERR_IN_USE = 15,		/**< somebody else has it: the device, or an address */
+	VHOST_ERR_NOT_OWNER = 16,	/**< another process opened the device (fork(2)) */
+	VHOST_ERR_PERMISSION = 17,	/**< this user may not open it */
+	VHOST_ERR_NEEDS_RESET = 18	/**< the device failed, and waits for its reset */
 };
 
 /**

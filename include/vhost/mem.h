@@ -24,14 +24,15 @@ extern "C" {
 
 /* struct vhost_mem_desc.flags */
 #define VHOST_MEM_READONLY (1u << 0)	/* the device must not write to it */
+#define VHOST_MEM_UNMAPPED (1u << 1)	/* vDPA: for vhost_dev_iotlb_update() to refer to only */
 
 /**
  * struct vhost_mem_desc - a piece of memory, as it is described to a device
  * @iova:      where it stands in the device's address space
- * @size:      in bytes, not 0; @iova + @size must not go beyond 2^64
+ * @size:      in bytes, not 0; @iova + @size must stay below 2^64
  * @addr:      where this process has it mapped, or NULL
  * @fd:        the file that it is a mapping of, or -1
- * @flags:     VHOST_MEM_READONLY or 0
+ * @flags:     VHOST_MEM_READONLY and VHOST_MEM_UNMAPPED, or 0
  * @fd_offset: in bytes, where in the file it starts
  * @xen_flags: how a Xen back-end maps it, as vhost-user's "Memory region description"
  *             has it; sent only with the protocol feature XEN_MMAP, else 0

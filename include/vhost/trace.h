@@ -52,7 +52,8 @@ enum vhost_trace_direction {
 /** enum vhost_trace_channel - which socket carried it */
 enum vhost_trace_channel {
 	VHOST_TRACE_MAIN = 0,	/**< front-end requests and their replies */
-	VHOST_TRACE_BACKEND = 1	/**< back-end requests and their replies */
+	VHOST_TRACE_BACKEND = 1,	/**< back-end requests and their replies */
+	VHOST_TRACE_KERNEL = 2	/**< calls to the kernel's vhost, and IOTLB messages */
 };
 
 /**

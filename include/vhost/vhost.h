@@ -15,6 +15,11 @@
 #include <vhost/trace.h>
 #include <vhost/dev.h>
 #include <vhost/user.h>
+#include <vhost/net.h>
+#include <vhost/scsi.h>
+#include <vhost/vdpa.h>
+#include <vhost/vsock.h>
+#include <vhost/worker.h>
 #include <vhost/names.h>
 
 #endif

@@ -3,7 +3,6 @@
 #include "mem/map.h"
 
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -13,48 +12,94 @@
 #define USER_ADDR_BASE ((uint64_t)1 << 44)
 #define USER_ADDR_ALIGN ((uint64_t)1 << 30)	/* so that huge pages keep their alignment */
 
-/*
- * Is all of [addr, addr + len) mapped, and shared? The kernel tells in
- * /proc/self/maps; where that cannot be read, the benefit of the doubt is given.
- */
-static int check_mapping(const void *addr, uint64_t len, const char **why)
+void mem_vmas_clear(struct mem_vmas *vmas)
 {
-	uint64_t at = (uintptr_t)addr, end, lo, hi;
-	char line[512], shared;
-	int r = 0;
-	FILE *f;
+	free(vmas->vmas);
+	memset(vmas, 0, sizeof(*vmas));
+}
+
+/* A line of /proc/self/maps: "FIRST-END rwxs ..." */
+static bool parse_vma(const char *line, struct mem_vma *ret)
+{
+	char *end;
+
+	ret->first = strtoull(line, &end, 16);
+	if (*end != '-')
+		return false;
+	ret->end = strtoull(end + 1, &end, 16);
+	if (*end != ' ' || strlen(end) < 5)
+		return false;
+	ret->shared = end[4] == 's';
+	return true;
+}
+
+/* The kernel lists them in order. Where it does not, the benefit of the doubt is given. */
+static void read_vmas(struct mem_vmas *vmas)
+{
+	FILE *f = fopen("/proc/self/maps", "re");
+	_cleanup_free_ char *line = NULL;
+	size_t size = 0;
+
+	vmas->read = true;
+	vmas->unknown = !f;
+	while (f && getline(&line, &size, f) > 0) {
+		if (vmas->n == vmas->room) {
+			size_t room = vmas->room ? vmas->room * 2 : 64;
+			struct mem_vma *more = realloc(vmas->vmas, room * sizeof(*more));
+
+			if (!more) {
+				vmas->unknown = true;
+				break;
+			}
+			vmas->vmas = more;
+			vmas->room = room;
+		}
+		vmas->n += parse_vma(line, &vmas->vmas[vmas->n]);
+	}
+	if (f)
+		fclose(f);
+}
+
+/* Is all of [addr, addr + len) mapped, and shared? */
+static int check_mapping(struct mem_vmas *vmas, const void *addr, uint64_t len, const char **why)
+{
+	uint64_t at = (uintptr_t)addr, end;
+	size_t lo = 0, hi;
 
 	if (!range_end(at, len, &end)) {
 		*why = "it wraps around the end of the address space";
 		return -EINVAL;
 	}
-	f = fopen("/proc/self/maps", "re");
-	if (!f)
+	if (!vmas->read)
+		read_vmas(vmas);
+	if (vmas->unknown)
 		return 0;
-	while (at < end && fgets(line, sizeof(line), f)) {
-		/* a long path makes several reads of a line; the rest has no such form */
-		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*c%*c%*c%c", &lo, &hi, &shared) != 3 ||
-		    hi <= at)
-			continue;
-		if (lo > at)
-			break;
-		if (shared != 's') {
-			*why = "it is mapped privately: a back-end would not see what is "
-			       "written there (map it with MAP_SHARED)";
-			r = -EINVAL;
-			break;
-		}
-		at = hi;
+	/* the first that ends after it */
+	for (hi = vmas->n; lo < hi;) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (vmas->vmas[mid].end > at)
+			hi = mid;
+		else
+			lo = mid + 1;
 	}
-	fclose(f);
-	if (!r && at < end) {
+	for (; at < end && lo < vmas->n && vmas->vmas[lo].first <= at; lo++) {
+		if (!vmas->vmas[lo].shared) {
+			*why = "it is mapped privately: the device would not see what is "
+			       "written there (map it with MAP_SHARED)";
+			return -EINVAL;
+		}
+		at = vmas->vmas[lo].end;
+	}
+	if (at < end) {
 		*why = "it is not mapped at the address given";
 		return -EFAULT;
 	}
-	return r;
+	return 0;
 }
 
-int mem_desc_check(const struct vhost_mem_desc *desc, bool needs_shared, const char **why)
+int mem_desc_check(const struct vhost_mem_desc *desc, unsigned int needs, struct mem_vmas *vmas,
+		   const char **why)
 {
 	uint64_t last, file_end;
 	struct stat st;
@@ -65,9 +110,22 @@ int mem_desc_check(const struct vhost_mem_desc *desc, bool needs_shared, const c
 				    "it is empty";
 		return -EINVAL;
 	}
-	if (needs_shared && desc->fd < 0) {
+	if (needs & MEM_NEEDS_FD && desc->fd < 0) {
 		*why = "it has no file descriptor, so it cannot be shared with the back-end "
 		       "(use memfd_create(2), or vhost_mem_new())";
+		return -EINVAL;
+	}
+	if (needs & MEM_NEEDS_ADDR && !desc->addr) {
+		*why = "it has no address: the kernel reaches it where this process has it mapped";
+		return -EINVAL;
+	}
+	if (needs & MEM_NEEDS_ADDR && !range_last((uintptr_t)desc->addr, desc->size, &last)) {
+		*why = "it wraps around the end of the address space";
+		return -EINVAL;
+	}
+	if (needs & MEM_NEEDS_PAGES &&
+	    (desc->iova | desc->size | (uintptr_t)desc->addr) % (uint64_t)sysconf(_SC_PAGESIZE)) {
+		*why = "it is not whole pages";
 		return -EINVAL;
 	}
 	if (desc->fd >= 0) {
@@ -85,8 +143,8 @@ int mem_desc_check(const struct vhost_mem_desc *desc, bool needs_shared, const c
 			return -EINVAL;
 		}
 	}
-	if (desc->addr && needs_shared) {
-		r = check_mapping(desc->addr, desc->size, why);
+	if (desc->addr && needs & MEM_NEEDS_SHARED) {
+		r = check_mapping(vmas, desc->addr, desc->size, why);
 		if (r < 0)
 			return r;
 	}
@@ -163,6 +221,13 @@ int mem_map_add(struct mem_map *map, const struct vhost_mem_desc *desc, struct m
 	mem_map_put(map, &region);
 	*ret = &map->regions[i];
 	return 0;
+}
+
+struct mem_region *mem_map_first(const struct mem_map *map, uint64_t iova, uint64_t last)
+{
+	unsigned int i = lower_bound(map, iova);
+
+	return i < map->n && map->regions[i].iova <= last ? &map->regions[i] : NULL;
 }
 
 struct mem_region *mem_map_find(const struct mem_map *map, uint64_t iova, uint64_t len)

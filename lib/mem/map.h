@@ -33,14 +33,41 @@ struct mem_map {
 /* Do both descriptors lead to one file? */
 bool mem_same_file(int a, int b);
 
+/* What a transport needs of memory. */
+#define MEM_NEEDS_FD 1u		/* a descriptor to pass on */
+#define MEM_NEEDS_SHARED 2u	/* a mapping, if there is one, that is shared */
+#define MEM_NEEDS_ADDR 4u	/* a mapping */
+#define MEM_NEEDS_PAGES 8u	/* whole pages */
+
+/* The process's mappings, read when they are first needed. */
+struct mem_vma {
+	uint64_t first;
+	uint64_t end;
+	bool shared;
+};
+
+struct mem_vmas {
+	struct mem_vma *vmas;
+	size_t n;
+	size_t room;
+	bool read;
+	bool unknown;
+};
+
+void mem_vmas_clear(struct mem_vmas *vmas);
+
 /* What is wrong with a description; the sentence for people goes to @why. */
-int mem_desc_check(const struct vhost_mem_desc *desc, bool needs_shared, const char **why);
+int mem_desc_check(const struct vhost_mem_desc *desc, unsigned int needs, struct mem_vmas *vmas,
+		   const char **why);
 
 /* Add a region with a duplicate of the descriptor. -EEXIST on overlap. */
 int mem_map_add(struct mem_map *map, const struct vhost_mem_desc *desc, struct mem_region **ret);
 
 /* The region that is just this, or NULL. */
 struct mem_region *mem_map_find_exact(const struct mem_map *map, uint64_t iova, uint64_t size);
+
+/* The first region that has something of [iova, last], or NULL. */
+struct mem_region *mem_map_first(const struct mem_map *map, uint64_t iova, uint64_t last);
 
 /* The region that has all of [iova, iova + len), or NULL. */
 struct mem_region *mem_map_find(const struct mem_map *map, uint64_t iova, uint64_t len);

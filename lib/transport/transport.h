@@ -7,6 +7,8 @@
  *
  * A slot that gets an operation queues what is to be sent for it and returns 0, or
  * returns a negative errno with nothing sent. vhost_transport_ops.wait carries it out.
+ * The kernel's transports have done it when a slot returns, and take back what they did
+ * themselves where it fails.
  */
 #ifndef LIBVHOST_TRANSPORT_H
 #define LIBVHOST_TRANSPORT_H
@@ -25,13 +27,16 @@ enum dev_iotlb_type {
 
 struct vhost_transport_ops {
 	const char *name;
+	unsigned int mem_needs;		/* MEM_NEEDS_* */
+	const char *mem_limit;		/* what says how many regions there can be, or NULL */
+	bool maps_memory;		/* the memory map is entries of the device's IOTLB */
 	/* always there */
 	void (*close)(struct vhost_dev *dev);
 	void (*free)(struct vhost_dev *dev);
 	int (*get_cap)(const struct vhost_dev *dev, uint32_t cap, uint64_t *ret);
 	int (*wait)(struct vhost_dev *dev, struct vhost_op *op);	/* until it is settled */
 	int (*begin)(struct vhost_dev *dev);
-	int (*commit)(struct vhost_dev *dev);
+	int (*commit)(struct vhost_dev *dev);	/* an error is the transaction's */
 	void (*drop)(struct vhost_dev *dev);	/* what was queued since begin */
 	int (*get_fd)(struct vhost_dev *dev);
 	int (*process)(struct vhost_dev *dev);
@@ -57,6 +62,15 @@ struct vhost_transport_ops {
 	int (*mem_set)(struct vhost_dev *dev, struct vhost_op *op);	/* the whole map */
 	int (*iotlb)(struct vhost_dev *dev, struct vhost_op *op, enum dev_iotlb_type type,
 		     const struct vhost_iotlb_entry *entry);
+	/* Is something in the device's IOTLB there? Where it ends goes to @ret_last. */
+	bool (*iova_taken)(const struct vhost_dev *dev, uint64_t iova, uint64_t last,
+			   uint64_t *ret_last);
+	/* Does the IOTLB lead from the rings of a queue that runs, or is suspended, to it? */
+	bool (*rings_in)(const struct vhost_dev *dev, unsigned int index,
+			 const struct mem_region *region);
+	/* Changes of the memory map in between may be kept together. */
+	void (*batch_begin)(struct vhost_dev *dev);
+	int (*batch_end)(struct vhost_dev *dev);
 
 	int (*start)(struct vhost_dev *dev, struct vhost_op *op);
 	int (*stop)(struct vhost_dev *dev, struct vhost_op *op, enum dev_stop_mode mode);
@@ -82,8 +96,10 @@ struct vhost_transport_ops {
 #define vhost_call(dev, slot, ...) \
 	((dev)->ops->slot ? (dev)->ops->slot((dev), ##__VA_ARGS__) : \
 	 dev_fail((dev), -ENOTSUP, VHOST_ERR_UNSUPPORTED, \
-		  "%s devices have no such call", (dev)->ops->name))
+		  "%s devices have no such call", (dev)->transport))
 
 extern const struct vhost_transport_ops vhost_user_ops;
+extern const struct vhost_transport_ops vhost_kernel_ops;
+extern const struct vhost_transport_ops vhost_vdpa_ops;
 
 #endif

@@ -58,7 +58,7 @@ static int check_user(struct vhost_dev *dev)
 	if (!r && dev->ops != &vhost_user_ops)
 		r = dev_fail(dev, -ENOTSUP, VHOST_ERR_UNSUPPORTED,
 			     "this needs a vhost-user device, and %s is %s", dev->address,
-			     dev->ops->name);
+			     dev->transport);
 	return r;
 }
 

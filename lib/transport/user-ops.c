@@ -80,9 +80,7 @@ static int set_features(struct vhost_dev *dev, struct vhost_op *op)
 
 	lacking |= dev->rec.features[0] & (VU_F_PROTOCOL_FEATURES | VU_F_LOG_ALL);
 	if (lacking)
-		return dev_fail(dev, -EINVAL, VHOST_ERR_ARGUMENT,
-				"the device does not offer the features 0x%llx",
-				(unsigned long long)lacking);
+		return dev_lacks(dev, lacking);
 	for (i = 1; i < VHOST_FEATURE_WORDS; i++)
 		if (dev->rec.features[i])
 			return dev_fail(dev, -EINVAL, VHOST_ERR_ARGUMENT,
@@ -441,17 +439,14 @@ static int send_vring_addr(struct vhost_user *u, struct vhost_op *op, unsigned i
 static int send_vq(struct vhost_user *u, struct vhost_op *op, unsigned int index)
 {
 	struct vhost_vq *vq = &u->dev.rec.vqs[index];
-	uint32_t base = vq->config.base;
 	int r = 0;
 
-	if (!record_has(&u->dev.rec, VIRTIO_BIT_RING_PACKED))
-		base &= 0xffff;
 	if (vq->endian >= 0)
 		r = user_send_state(u, op, VU_SET_VRING_ENDIAN, index, (uint32_t)vq->endian);
 	if (!r)
 		r = user_send_state(u, op, VU_SET_VRING_NUM, index, vq->config.size);
 	if (!r)
-		r = user_send_state(u, op, VU_SET_VRING_BASE, index, base);
+		r = user_send_state(u, op, VU_SET_VRING_BASE, index, vq->config.base);
 	if (!r)
 		r = send_vring_addr(u, op, index);
 	if (!r && vq->config.err_fd >= 0)
@@ -806,6 +801,7 @@ static int device_state_check(struct vhost_dev *dev, struct vhost_op *op)
 
 const struct vhost_transport_ops vhost_user_ops = {
 	.name = "vhost-user",
+	.mem_needs = MEM_NEEDS_FD | MEM_NEEDS_SHARED,
 	.close = user_close,
 	.free = user_free,
 	.get_cap = user_get_cap,

@@ -61,7 +61,7 @@ int user_require(struct vhost_dev *dev, unsigned int bit)
 	if (dev->ops != &vhost_user_ops)
 		return dev_fail(dev, -ENOTSUP, VHOST_ERR_UNSUPPORTED,
 				"this needs a vhost-user device, and %s is %s", dev->address,
-				dev->ops->name);
+				dev->transport);
 	if (!has_pf(to_user(dev), bit))
 		return dev_fail(dev, -ENOTSUP, VHOST_ERR_UNSUPPORTED,
 				"the back-end does not have the protocol feature %u that this needs",
@@ -738,13 +738,18 @@ int user_get_cap(const struct vhost_dev *dev, uint32_t cap, uint64_t *ret)
 		break;
 	case VHOST_CAP_MEM_NEEDS_SHARED:
 	case VHOST_CAP_SUSPEND:
+	case VHOST_CAP_RESUME:
+	case VHOST_CAP_ADDRESS_SPACES:
 		*ret = 1;
 		break;
 	case VHOST_CAP_MEM_HOTPLUG:
 		*ret = u->n_slots > 0;
 		break;
 	case VHOST_CAP_MEM_PINNED:
+	case VHOST_CAP_MEM_NEEDS_ADDR:
 	case VHOST_CAP_IOVA_FIRST:
+	case VHOST_CAP_GROUPS:
+	case VHOST_CAP_WORKERS:
 		*ret = 0;
 		break;
 	case VHOST_CAP_IOVA_LAST:
@@ -758,6 +763,9 @@ int user_get_cap(const struct vhost_dev *dev, uint32_t cap, uint64_t *ret)
 		break;
 	case VHOST_CAP_LOG:
 		*ret = has_pf(u, VHOST_USER_PF_LOG_SHMFD) && u->offered & VU_F_LOG_ALL ? 1 : 0;
+		break;
+	case VHOST_CAP_ENABLE_RUNNING:
+		*ret = (u->offered & VU_F_PROTOCOL_FEATURES) != 0;
 		break;
 	case VHOST_CAP_IOTLB:
 		*ret = u->offered >> VIRTIO_BIT_ACCESS_PLATFORM & 1;
