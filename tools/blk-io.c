@@ -160,8 +160,8 @@ static int run_begin(struct run *run, const struct options *opts, const char *ve
 	r = blk_range(&run->blk, opts, &run->offset, &run->length);
 	if (r < 0)
 		goto fail;
-	run->chunk = blk_request_max(&run->blk, CHUNK > run->blk.block_size ? CHUNK :
-						run->blk.block_size);
+	run->chunk = blk_request_fit(&run->blk, CHUNK > run->blk.block_size ? CHUNK :
+						run->blk.block_size, DEPTH);
 	if (!run->chunk) {
 		complain("%s: the device takes no request of a whole block", opts->address);
 		r = -ENOTSUP;

@@ -30,7 +30,6 @@
 
 #define QUEUE_SIZE_MIN 64u
 #define QUEUE_SIZE_MAX 1024u	/* what libvhost-user, and so QEMU, has at most */
-#define MEM_IOVA 0x100000u
 
 /* A little-endian field of the configuration space; 0 where it is too short. */
 static uint64_t field(const struct blk *blk, unsigned int offset, unsigned int len)
@@ -139,6 +138,23 @@ uint32_t blk_request_max(const struct blk *blk, uint32_t want)
 	return (uint32_t)(most < want ? most : want) & ~(blk->block_size - 1);
 }
 
+static uint64_t queue_size_max(const struct blk *blk)
+{
+	uint64_t most = cap(blk, VHOST_CAP_MAX_QUEUE_SIZE);
+
+	return most < QUEUE_SIZE_MAX ? most : QUEUE_SIZE_MAX;
+}
+
+uint32_t blk_request_fit(const struct blk *blk, uint32_t want, unsigned int depth)
+{
+	uint64_t segs = queue_size_max(blk) / depth, most = want;
+
+	/* With its header and status, as many entries as pieces; one in an indirect table. */
+	if (!(blk->features & F_INDIRECT))
+		most = segs > 2 ? (segs - 2) * blk->size_max : 0;
+	return blk_request_max(blk, most < want ? (uint32_t)most : want);
+}
+
 static int fail_last(const struct blk *blk, const char *what, int r)
 {
 	const char *why = vhost_last_error();
@@ -208,12 +224,10 @@ static int bring_up(struct blk *blk)
 int blk_start(struct blk *blk, unsigned int n_queues, unsigned int depth, uint32_t slot_size)
 {
 	uint64_t segs = ((uint64_t)slot_size + blk->size_max - 1) / blk->size_max + 2;
-	uint64_t size = QUEUE_SIZE_MIN, most = cap(blk, VHOST_CAP_MAX_QUEUE_SIZE);
-	uint64_t bytes;
+	uint64_t size = QUEUE_SIZE_MIN, most = queue_size_max(blk);
+	uint64_t bytes, iova;
 	int r;
 
-	if (most > QUEUE_SIZE_MAX)
-		most = QUEUE_SIZE_MAX;
 	while (size < depth * segs && size * 2 <= most)
 		size *= 2;
 	if (size > most)
@@ -230,7 +244,9 @@ int blk_start(struct blk *blk, unsigned int n_queues, unsigned int depth, uint32
 	/* Header, status and data of each; the rings with their indirect tables. */
 	bytes = (uint64_t)n_queues * (depth * (slot_size + 4096ULL + 128) + size * (64 + 32 * 16) +
 				      65536);
-	r = vhost_mem_new(bytes, 0, MEM_IOVA, &blk->mem);
+	r = vhost_dev_iova_alloc(blk->dev, bytes, 0, &iova);
+	if (r == 0)
+		r = vhost_mem_new(bytes, 0, iova, &blk->mem);
 	if (r < 0)
 		return fail_last(blk, "memory", r);
 	blk->queues = calloc(n_queues, sizeof(*blk->queues));

@@ -73,6 +73,8 @@ struct blk {
 int blk_open(struct blk *blk, const struct options *opts);
 /* The most bytes of a request, @want or less: a multiple of the block size. */
 uint32_t blk_request_max(const struct blk *blk, uint32_t want);
+/* The same, where @depth of them are to be in flight on a queue; 0: that cannot be. */
+uint32_t blk_request_fit(const struct blk *blk, uint32_t want, unsigned int depth);
 int blk_start(struct blk *blk, unsigned int n_queues, unsigned int depth, uint32_t slot_size);
 /* Stop, if it runs, and release all. Return: as vhost_dev_stop(). */
 int blk_close(struct blk *blk);

@@ -2,6 +2,7 @@
 /* Copyright (C) 2026 The libvhost authors */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <math.h>
 #include <stdio.h>
@@ -25,6 +26,13 @@ enum {
 	OPT_RUNTIME = 'r',
 	OPT_PACKED = 'p',
 	OPT_BUSY_POLL = 'B',
+	OPT_ROOT = 'R',
+	OPT_MGMTDEV = 'm',
+	OPT_NAME = 'n',
+	OPT_MAC = 'a',
+	OPT_MTU = 'u',
+	OPT_MAX_VQP = 'v',
+	OPT_FEATURES = 'f',
 	OPT_HELP = 'h',
 	OPT_VERSION = 'V'
 };
@@ -44,23 +52,39 @@ static const struct option long_options[] = {
 	{ "runtime", required_argument, NULL, OPT_RUNTIME },
 	{ "packed", no_argument, NULL, OPT_PACKED },
 	{ "busy-poll", no_argument, NULL, OPT_BUSY_POLL },
+	{ "root", required_argument, NULL, OPT_ROOT },
+	{ "mgmtdev", required_argument, NULL, OPT_MGMTDEV },
+	{ "name", required_argument, NULL, OPT_NAME },
+	{ "mac", required_argument, NULL, OPT_MAC },
+	{ "mtu", required_argument, NULL, OPT_MTU },
+	{ "max-vqp", required_argument, NULL, OPT_MAX_VQP },
+	{ "features", required_argument, NULL, OPT_FEATURES },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 }
 };
 
-/* The options that a command takes besides --trace, --timeout, --help, --version. */
+static const char an_address[] = "the address of a device, such as unix:PATH";
+static const char a_name[] = "the name of a vDPA device";
+
+/* The options that a command takes besides --help and --version. */
 static const struct command {
 	const char *group;
 	const char *name;
 	const char *options;
+	int args_min, args_max;
+	const char *arg;
 	int (*run)(const struct options *opts);
 } commands[] = {
-	{ NULL, "probe", "jd", cmd_probe },
-	{ "blk", "info", "j", cmd_blk_info },
-	{ "blk", "read", "olpq", cmd_blk_read },
-	{ "blk", "write", "olpq", cmd_blk_write },
-	{ "blk", "bench", "jolwbiQrpB", cmd_blk_bench },
+	{ NULL, "probe", "tTjd", 1, 1, an_address, cmd_probe },
+	{ NULL, "list", "TjR", 0, 0, NULL, cmd_list },
+	{ "blk", "info", "tTj", 1, 1, an_address, cmd_blk_info },
+	{ "blk", "read", "tTolpq", 1, 1, an_address, cmd_blk_read },
+	{ "blk", "write", "tTolpq", 1, 1, an_address, cmd_blk_write },
+	{ "blk", "bench", "tTjolwbiQrpB", 1, 1, an_address, cmd_blk_bench },
+	{ "vdpa", "show", "Tj", 0, 1, a_name, cmd_vdpa_show },
+	{ "vdpa", "add", "Tjmnauvf", 0, 0, NULL, cmd_vdpa_add },
+	{ "vdpa", "del", "Tj", 1, 1, a_name, cmd_vdpa_del },
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -72,8 +96,13 @@ static void usage(FILE *to)
 	      "       vhostctl blk read ADDRESS [--offset BYTES] [--length BYTES] > FILE\n"
 	      "       vhostctl blk write ADDRESS [--offset BYTES] [--length BYTES] < FILE\n"
 	      "       vhostctl blk bench ADDRESS [--rw randread|randwrite|read|write] ...\n"
+	      "       vhostctl list [--json] [--root DIR]\n"
+	      "       vhostctl vdpa show [NAME] [--json]\n"
+	      "       vhostctl vdpa add --mgmtdev MGMTDEV --name NAME [--mac MAC] [--mtu N]\n"
+	      "                         [--max-vqp N] [--features MASK|NAME,...] [--json]\n"
+	      "       vhostctl vdpa del NAME [--json]\n"
 	      "\n"
-	      "An ADDRESS is unix:PATH, unix-listen:PATH or fd:N. BYTES may end in K, M, G, T.\n"
+	      "An ADDRESS is unix:PATH, unix-listen:PATH, fd:N, vdpa:NAME or a /dev/vhost node.\nBYTES may end in K, M, G, T.\n"
 	      "\n"
 	      "  --json               print JSON\n"
 	      "  --device-type NAME   what the device is, if it does not tell: net, block, fs...\n"
@@ -82,6 +111,7 @@ static void usage(FILE *to)
 	      "  --quiet              no progress\n"
 	      "  --trace              print the conversation with the device to stderr\n"
 	      "  --timeout SECONDS    how long to wait for the device (default 10)\n"
+	      "  --root DIR           list what an image below DIR has\n"
 	      "  --version, --help\n"
 	      "\n"
 	      "bench:\n"
@@ -92,6 +122,13 @@ static void usage(FILE *to)
 	      "  --queues N           how many queues (default 1)\n"
 	      "  --runtime SECONDS    (default 5)\n"
 	      "  --busy-poll          never sleep for a completion\n"
+	      "\n"
+	      "vdpa add:\n"
+	      "  --mgmtdev MGMTDEV    what makes the device; vdpa show lists them\n"
+	      "  --name NAME          of the new device\n"
+	      "  --mac, --mtu         of a network device\n"
+	      "  --max-vqp N          pairs of queues of a network device, at most\n"
+	      "  --features LIST      what it may offer: a mask, or names with commas between\n"
 	      "\n"
 	      "Exit status: 0 done; 1 failed; 2 wrong usage.\n", to);
 }
@@ -144,6 +181,25 @@ static int parse_rw(const char *text, struct options *opts)
 	return bad("--rw", text);
 }
 
+static int parse_mac(const char *text, struct options *opts)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	if (strlen(text) != 17)
+		return bad("--mac", text);
+	for (int i = 0; i < 17; i++) {
+		char c = text[i] >= 'A' && text[i] <= 'F' ? (char)(text[i] - 'A' + 'a') : text[i];
+		const char *d = strchr(digits, c);
+
+		if (i % 3 == 2 ? c != ':' : !d)
+			return bad("--mac", text);
+		if (i % 3 != 2)
+			opts->mac[i / 3] = (uint8_t)(opts->mac[i / 3] << 4 | (d - digits));
+	}
+	opts->has_mac = true;
+	return 0;
+}
+
 static int parse_option(int c, const char *arg, struct options *opts)
 {
 	double s;
@@ -194,6 +250,30 @@ static int parse_option(int c, const char *arg, struct options *opts)
 	case OPT_BUSY_POLL:
 		opts->busy = true;
 		return 0;
+	case OPT_ROOT:
+		opts->root = arg;
+		return 0;
+	case OPT_MGMTDEV:
+		opts->mgmtdev = arg;
+		return 0;
+	case OPT_NAME:
+		opts->name = arg;
+		return 0;
+	case OPT_MAC:
+		return parse_mac(arg, opts);
+	case OPT_MTU:
+		if (parse_count("--mtu", arg, 65535, &opts->mtu) < 0)
+			return -EINVAL;
+		if (opts->mtu < 68) {
+			complain("--mtu is at least 68, which is Ethernet's least");
+			return -EINVAL;
+		}
+		return 0;
+	case OPT_MAX_VQP:
+		return parse_count("--max-vqp", arg, 32768, &opts->max_vqp);
+	case OPT_FEATURES:
+		opts->features = arg;
+		return 0;
 	}
 	return -EINVAL;
 }
@@ -202,6 +282,17 @@ static int misused(void)
 {
 	fputs("Try: vhostctl --help\n", stderr);
 	return EXIT_USAGE;
+}
+
+/*
+ * A device that is opened while one of these is closed would take its place, and get
+ * what is meant for people. Whoever uses what stands in there gets an error.
+ */
+static void keep_standard_fds(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
+			exit(EXIT_FAILED);
 }
 
 int main(int argc, char **argv)
@@ -221,14 +312,15 @@ int main(int argc, char **argv)
 	char **words;
 	int c, n;
 
+	keep_standard_fds();
 	while ((c = getopt_long(argc, argv, "hV", long_options, NULL)) != -1) {
 		if (c == OPT_HELP) {
 			usage(stdout);
-			return EXIT_OK;
+			return end_of_output();
 		}
 		if (c == OPT_VERSION) {
 			printf("vhostctl %s (libvhost %s)\n", PACKAGE_VERSION, vhost_version());
-			return EXIT_OK;
+			return end_of_output();
 		}
 		if (c == '?' || parse_option(c, optarg, &opts) < 0)
 			return misused();
@@ -256,24 +348,30 @@ int main(int argc, char **argv)
 	if (!cmd) {
 		if (!strcmp(words[0], "blk"))
 			complain("blk does one of: info, read, write, bench");
+		else if (!strcmp(words[0], "vdpa"))
+			complain("vdpa does one of: show, add, del");
 		else
 			complain("there is no command \"%s\"", words[0]);
 		return misused();
 	}
 	for (const char *g = given; *g; g++) {
-		if (*g == OPT_TRACE || *g == OPT_TIMEOUT || strchr(cmd->options, *g))
+		if (strchr(cmd->options, *g))
 			continue;
 		for (const struct option *o = long_options; o->name; o++)
 			if (o->val == *g)
 				complain("%s does not take --%s", cmd->name, o->name);
 		return misused();
 	}
-	if (n != 1) {
-		complain(n ? "%s takes one address" : "%s needs the address of a device, such as unix:PATH",
-			 cmd->name);
+	if (n > cmd->args_max) {
+		complain(cmd->args_max ? "%s takes one argument, %s" : "%s takes no argument%s",
+			 cmd->name, cmd->args_max ? cmd->arg : "");
 		return misused();
 	}
-	opts.address = words[0];
+	if (n < cmd->args_min) {
+		complain("%s needs %s", cmd->name, cmd->arg);
+		return misused();
+	}
+	opts.address = n ? words[0] : NULL;
 	catch_signals();
 	return cmd->run(&opts);
 }

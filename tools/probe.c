@@ -10,18 +10,25 @@
 
 #include "vhostctl.h"
 
+#define GROUPS_MAX 1024		/* queues whose group is asked for */
+
 struct found {
 	vhost_dev_t *dev;
 	uint64_t features;
 	uint64_t protocol_offered;
 	uint64_t protocol_used;
+	uint64_t backend_offered;
+	uint64_t backend_used;
 	bool has_protocol;
+	bool has_backend;
 	bool has_status;
 	uint8_t status;
 	uint32_t id;
 	const char *id_from;	/* how the type is known */
 	uint8_t config[CONFIG_MAX];
 	int config_size;	/* or a negative errno */
+	unsigned int n_groups;	/* queues that are in a group; 0 if the device has none */
+	uint32_t group[GROUPS_MAX];
 };
 
 static uint64_t cap(const vhost_dev_t *dev, uint32_t which)
@@ -84,6 +91,11 @@ static int find(struct found *f, const struct options *opts)
 		return r;
 	f->has_protocol = vhost_user_get_protocol_features(f->dev, &f->protocol_offered,
 							   &f->protocol_used) == 0;
+	f->has_backend = vhost_dev_get_backend_features(f->dev, &f->backend_offered,
+							&f->backend_used) == 0;
+	while (f->n_groups < GROUPS_MAX && f->n_groups < cap(f->dev, VHOST_CAP_MAX_QUEUES) &&
+	       vhost_vdpa_get_group(f->dev, f->n_groups, &f->group[f->n_groups]) == 0)
+		f->n_groups++;
 	if (cap(f->dev, VHOST_CAP_STATUS)) {
 		r = vhost_dev_get_status(f->dev, &f->status);
 		if (r < 0)
@@ -96,30 +108,6 @@ static int find(struct found *f, const struct options *opts)
 }
 
 /* ------------------------------------------------------------ for people */
-
-/* The words of @text, with a margin, in lines that fit a terminal. */
-static void print_words(const char *label, const char *text)
-{
-	const char *p = text;
-	unsigned int column = 0;
-
-	printf("%-18s", label);
-	if (!*text)
-		printf("none");
-	while (*p) {
-		size_t n = strcspn(p, " ");
-
-		if (column && column + 1 + n > 60) {
-			printf("\n%-18s", "");
-			column = 0;
-		}
-		printf("%s%.*s", column ? " " : "", (int)n, p);
-		column += (unsigned int)n + (column ? 1 : 0);
-		p += n;
-		p += strspn(p, " ");
-	}
-	putchar('\n');
-}
 
 static void print_config(const struct found *f)
 {
@@ -147,6 +135,44 @@ static void print_config(const struct found *f)
 	}
 }
 
+/* Names of back-end features, with spaces between. */
+static const char *format_backend(uint64_t features, char *buf, size_t size)
+{
+	size_t n = 0;
+
+	buf[0] = 0;
+	for (unsigned int bit = 0; bit < 64 && n < size; bit++) {
+		const char *name = vhost_name_backend_feature(bit);
+
+		if (!(features >> bit & 1))
+			continue;
+		n += (size_t)(name ? snprintf(buf + n, size - n, "%s%s", n ? " " : "", name) :
+				     snprintf(buf + n, size - n, "%sBIT_%u", n ? " " : "", bit));
+	}
+	return buf;
+}
+
+/* "0-1:0 2:1": queues 0 and 1 are in group 0, queue 2 in group 1. */
+static void print_groups(const struct found *f)
+{
+	char text[GROUPS_MAX * 24] = "";
+	size_t n = 0;
+
+	for (unsigned int i = 0, first = 0; i < f->n_groups; i++) {
+		if (i + 1 < f->n_groups && f->group[i + 1] == f->group[i])
+			continue;
+		if (i > first)
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%u-%u:%" PRIu32,
+					      n ? " " : "", first, i, f->group[i]);
+		else
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%u:%" PRIu32,
+					      n ? " " : "", i, f->group[i]);
+		first = i + 1;
+	}
+	if (n)
+		print_words(18, "queue:group", text);
+}
+
 static int print_text(const struct found *f)
 {
 	const char *name = vhost_name_device(f->id);
@@ -163,18 +189,26 @@ static int print_text(const struct found *f)
 	       cap(f->dev, VHOST_CAP_MAX_QUEUES), cap(f->dev, VHOST_CAP_MAX_QUEUE_SIZE));
 	if (f->has_status) {
 		vhost_format_status(f->status, text, sizeof(text));
-		print_words("status", text);
+		print_words(18, "status", text);
 	}
 	vhost_format_features(f->id, f->features, text, sizeof(text));
-	print_words("features", text);
+	print_words(18, "features", text);
 	if (f->has_protocol) {
 		vhost_format_protocol_features(f->protocol_offered, text, sizeof(text));
-		print_words("protocol features", text);
+		print_words(18, "protocol features", text);
 		vhost_format_protocol_features(f->protocol_offered & ~f->protocol_used, text,
 					       sizeof(text));
 		if (*text)
-			print_words("  not used", text);
+			print_words(18, "  not used", text);
 	}
+	if (f->has_backend) {
+		print_words(18, "back-end features",
+			    format_backend(f->backend_offered, text, sizeof(text)));
+		format_backend(f->backend_offered & ~f->backend_used, text, sizeof(text));
+		if (*text)
+			print_words(18, "  not used", text);
+	}
+	print_groups(f);
 	print_config(f);
 
 	printf("limits\n");
@@ -188,39 +222,12 @@ static int print_text(const struct found *f)
 		else
 			printf("  %-32s%" PRIu64 "\n", name, value);
 	}
-	if (fflush(stdout)) {
-		complain("cannot write to the standard output: %s", strerror(errno));
-		return EXIT_FAILED;
-	}
-	return EXIT_OK;
+	return end_of_output();
 }
 
 /* ---------------------------------------------------------- for programs */
 
 #ifdef HAVE_JSON_C
-/* A text of names with spaces between them, as an array. */
-static json_object *json_words(const char *text)
-{
-	json_object *array = json_object_new_array();
-
-	while (*text) {
-		size_t n = strcspn(text, " ");
-
-		json_object_array_add(array, json_object_new_string_len(text, (int)n));
-		text += n;
-		text += strspn(text, " ");
-	}
-	return array;
-}
-
-static json_object *json_bits(uint64_t bits)
-{
-	char text[24];
-
-	snprintf(text, sizeof(text), "%#" PRIx64, bits);
-	return json_object_new_string(text);
-}
-
 static json_object *json_config(const struct found *f)
 {
 	json_object *config = json_object_new_object(), *fields = json_object_new_object();
@@ -272,6 +279,22 @@ static int print_json(const struct found *f)
 		vhost_format_protocol_features(f->protocol_used, text, sizeof(text));
 		json_object_object_add(o, "used", json_words(text));
 		json_object_object_add(top, "protocol_features", o);
+	}
+	if (f->has_backend) {
+		o = json_object_new_object();
+		json_object_object_add(o, "offered",
+				       json_words(format_backend(f->backend_offered, text,
+								 sizeof(text))));
+		json_object_object_add(o, "used",
+				       json_words(format_backend(f->backend_used, text,
+								 sizeof(text))));
+		json_object_object_add(top, "backend_features", o);
+	}
+	if (f->n_groups) {
+		o = json_object_new_array();
+		for (unsigned int i = 0; i < f->n_groups; i++)
+			json_object_array_add(o, json_u64(f->group[i]));
+		json_object_object_add(top, "groups", o);
 	}
 	json_object_object_add(top, "config", f->config_size > 0 ? json_config(f) : NULL);
 	o = json_object_new_object();

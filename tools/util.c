@@ -124,6 +124,66 @@ const char *format_time(uint64_t ns, char *buf, size_t size)
 	return buf;
 }
 
+void put_escaped(const char *text, FILE *to)
+{
+	for (const char *p = text; *p; p++) {
+		if (*p == '\\')
+			fputs("\\\\", to);
+		else if (*p < ' ' || *p > '~')
+			fprintf(to, "\\x%02x", (unsigned char)*p);
+		else
+			fputc(*p, to);
+	}
+}
+
+const char *escape(const char *text, char *buf, size_t size)
+{
+	size_t n = 0;
+
+	/* Each takes four characters at most; what does not fit is left out. */
+	for (const char *p = text; *p && n + 5 <= size; p++) {
+		if (*p == '\\')
+			n += (size_t)snprintf(buf + n, size - n, "\\\\");
+		else if (*p < ' ' || *p > '~')
+			n += (size_t)snprintf(buf + n, size - n, "\\x%02x", (unsigned char)*p);
+		else
+			buf[n++] = *p;
+	}
+	buf[n] = 0;
+	return buf;
+}
+
+void print_words(int width, const char *label, const char *text)
+{
+	unsigned int column = 0, room = (unsigned int)(78 - width);
+	const char *p = text;
+
+	printf("%-*s", width, label);
+	if (!*text)
+		printf("none");
+	while (*p) {
+		size_t n = strcspn(p, " ");
+
+		if (column && column + 1 + n > room) {
+			printf("\n%-*s", width, "");
+			column = 0;
+		}
+		printf("%s%.*s", column ? " " : "", (int)n, p);
+		column += (unsigned int)n + (column ? 1 : 0);
+		p += n;
+		p += strspn(p, " ");
+	}
+	putchar('\n');
+}
+
+int end_of_output(void)
+{
+	if (!fflush(stdout))
+		return EXIT_OK;
+	complain("cannot write to the standard output: %s", strerror(errno));
+	return EXIT_FAILED;
+}
+
 static void print_trace(const struct vhost_trace_event *event, void *opaque)
 {
 	char line[1024];
@@ -284,17 +344,74 @@ json_object *json_u64(uint64_t value)
 #endif
 }
 
+json_object *json_bits(uint64_t bits)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%#" PRIx64, bits);
+	return json_object_new_string(text);
+}
+
+json_object *json_words(const char *text)
+{
+	json_object *array = json_object_new_array();
+
+	while (*text) {
+		size_t n = strcspn(text, " ");
+
+		json_object_array_add(array, json_object_new_string_len(text, (int)n));
+		text += n;
+		text += strspn(text, " ");
+	}
+	return array;
+}
+
+/* How many bytes the UTF-8 sequence at @p has; 0 if it is none. */
+static size_t utf8(const unsigned char *p)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	size_t n = *p < 0x80 ? 1 : *p < 0xc0 ? 0 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 :
+		   *p < 0xf8 ? 4 : 0;
+	uint32_t c;
+
+	if (n < 2)
+		return n;
+	c = *p & (0x7fu >> n);
+	for (size_t i = 1; i < n; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (p[i] & 0x3f);
+	}
+	return c < least[n] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) ? 0 : n;
+}
+
+json_object *json_text(const char *text)
+{
+	json_object *string = NULL;
+	const char *p = text;
+	size_t n, size;
+	char *buf;
+
+	if (!text)
+		return NULL;
+	while (*p && (n = utf8((const unsigned char *)p)))
+		p += n;
+	if (!*p)
+		return json_object_new_string(text);
+	size = strlen(text) * 4 + 5;
+	buf = malloc(size);
+	if (buf)
+		string = json_object_new_string(escape(text, buf, size));
+	free(buf);
+	return string;
+}
+
 int json_print(json_object *obj)
 {
-	int r;
-
 	puts(json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY |
 					    JSON_C_TO_STRING_SPACED |
 					    JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(obj);
-	r = fflush(stdout);
-	if (r)
-		complain("cannot write to the standard output: %s", strerror(errno));
-	return r ? EXIT_FAILED : EXIT_OK;
+	return end_of_output();
 }
 #endif

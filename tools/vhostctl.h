@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <vhost/vhost.h>
 
 #ifdef HAVE_JSON_C
@@ -32,7 +33,7 @@ enum rw {
 };
 
 struct options {
-	const char *address;
+	const char *address;	/* or the name of a vDPA device; NULL if not given */
 	bool json;
 	bool trace;
 	bool quiet;
@@ -49,6 +50,14 @@ struct options {
 	unsigned int iodepth;
 	unsigned int queues;
 	double runtime;
+	const char *root;
+	const char *mgmtdev;
+	const char *name;
+	const char *features;
+	bool has_mac;
+	uint8_t mac[6];
+	unsigned int mtu;	/* 0: not given */
+	unsigned int max_vqp;
 };
 
 /* --- util.c */
@@ -68,6 +77,17 @@ uint64_t now_ns(void);
 /* "1.5 GiB", "12.3 us": into @buf, which is returned. */
 const char *format_bytes(uint64_t bytes, char *buf, size_t size);
 const char *format_time(uint64_t ns, char *buf, size_t size);
+
+/*
+ * Text that others wrote: what is not printable ASCII is written as \xNN. escape()
+ * leaves out what does not fit, four bytes and one more for each character.
+ */
+void put_escaped(const char *text, FILE *to);
+const char *escape(const char *text, char *buf, size_t size);
+/* The words of @text, with a label of @width before, in lines that fit a terminal. */
+void print_words(int width, const char *label, const char *text);
+/* Have all output written; an exit code. */
+int end_of_output(void);
 
 int open_device(const struct options *opts, uint32_t device_id, vhost_dev_t **ret);
 
@@ -94,6 +114,9 @@ void progress_end(struct progress *p, uint64_t done, bool whole);
 
 #ifdef HAVE_JSON_C
 json_object *json_u64(uint64_t value);
+json_object *json_bits(uint64_t bits);		/* "0x12" */
+json_object *json_words(const char *text);	/* names with spaces between, as an array */
+json_object *json_text(const char *text);	/* whatever bytes; NULL for NULL */
 int json_print(json_object *obj);	/* and release it; an exit code */
 #endif
 
@@ -104,5 +127,9 @@ int cmd_blk_info(const struct options *opts);
 int cmd_blk_read(const struct options *opts);
 int cmd_blk_write(const struct options *opts);
 int cmd_blk_bench(const struct options *opts);
+int cmd_list(const struct options *opts);
+int cmd_vdpa_show(const struct options *opts);
+int cmd_vdpa_add(const struct options *opts);
+int cmd_vdpa_del(const struct options *opts);
 
 #endif
