@@ -5,10 +5,13 @@
 
 bench_programs = \
 	bench/bench-bringup \
+	bench/bench-net \
 	bench/bench-roundtrip \
+	bench/bench-vdpa \
 	bench/bench-virtq
 
-EXTRA_DIST += bench/README bench/instructions.sh bench/roundtrip.sh bench/run
+EXTRA_DIST += bench/README bench/bringup-calls.sh bench/frames.sh bench/guest.sh \
+	bench/instructions.sh bench/mapping.sh bench/roundtrip.sh bench/run
 
 check_PROGRAMS += $(bench_programs)
 
