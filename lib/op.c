@@ -85,7 +85,8 @@ static int end_in_txn(struct vhost_dev *dev, struct vhost_op *op, int r)
 {
 	struct vhost_txn *txn = op->txn;
 
-	txn->calls--;
+	if (dev->open_txn == txn)	/* else the connection ended, and the transaction with it */
+		txn->calls--;
 	if (r < 0) {
 		/* nothing of it was queued: the transaction is as before */
 		op->status = r;
