@@ -429,13 +429,12 @@ static void settle_rollback(struct vhost_dev *dev, struct vhost_op *op)
 static void roll_back(struct vhost_dev *dev)
 {
 	struct vhost_op *op;
-	int kind = dev->error_kind, r;
-	char error[sizeof(dev->error)];
+	struct vhost_error error = dev->error;
+	int r;
 
 	dev->state = VHOST_DEV_STOPPED;
 	if (dev->rollback)
 		return;
-	memcpy(error, dev->error, sizeof(error));
 	op = calloc(1, sizeof(*op));
 	r = op ? vhost_call(dev, stop, op, DEV_STOP) : -ENOMEM;
 	/* What runs cannot be taken back: only the end of the connection stops it. */
@@ -448,8 +447,7 @@ static void roll_back(struct vhost_dev *dev)
 		op->submitted = true;
 		dev->rollback = op;
 	}
-	dev->error_kind = kind;
-	memcpy(dev->error, error, sizeof(error));
+	dev->error = error;
 }
 
 static void settle_start(struct vhost_dev *dev, struct vhost_op *op)
@@ -477,14 +475,11 @@ static void settle_start(struct vhost_dev *dev, struct vhost_op *op)
 /* What was refused is taken back before the caller hears of it. */
 void dev_await_rollback(struct vhost_dev *dev)
 {
-	int kind = dev->error_kind;
-	char error[sizeof(dev->error)];
+	struct vhost_error error = dev->error;
 
-	memcpy(error, dev->error, sizeof(error));
 	while (dev->rollback)
 		dev->ops->wait(dev, NULL);
-	dev->error_kind = kind;
-	memcpy(dev->error, error, sizeof(error));
+	dev->error = error;
 }
 
 /* What a second one has to undo, should the first fail, is not known before it did. */

@@ -549,7 +549,7 @@ VHOST_EXPORT void vhost_dev_set_trace(vhost_dev_t *dev, vhost_trace_fn trace, vo
 
 VHOST_EXPORT int vhost_dev_cancel(vhost_dev_t *dev)
 {
-	if (dev->open_txn && dev->open_txn->calls)
+	if (dev->in_call)
 		return dev_fail(dev, -EBUSY, VHOST_ERR_STATE,
 				"a call of the transaction is being made");
 	if (dev->open_txn) {

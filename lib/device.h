@@ -102,17 +102,21 @@ struct vhost_op {
 	struct mem_map old_map;
 };
 
+/* What failed: its kind, and the sentence. */
+struct vhost_error {
+	int kind;
+	char text[256];
+};
+
 struct vhost_txn {
 	struct vhost_txn *next;
 	struct vhost_op *ops;
 	struct vhost_op **tail;
 	unsigned int unsettled;
-	unsigned int calls;		/* that are being made, and refer to it */
 	bool committed;
 	bool starts_or_stops;		/* one of these is among it: no other can be */
 	int status;
-	int error_kind;
-	char error[256];
+	struct vhost_error error;	/* with @status */
 	uint64_t deadline;
 	vhost_done_fn done;
 	void *opaque;
@@ -135,13 +139,13 @@ struct vhost_dev {
 	vhost_trace_fn trace;
 	void *trace_opaque;
 
-	int error_kind;
-	char error[256];
+	struct vhost_error error;
 
 	struct vhost_record rec;
 	struct iova_set iovas;		/* given out by vhost_dev_iova_alloc() */
 
 	struct vhost_txn *open_txn;	/* between begin and commit */
+	unsigned int in_call;		/* calls of it that are being made */
 	struct vhost_txn *txns;		/* committed, oldest first */
 	struct vhost_txn **txns_tail;
 	struct vhost_txn *done_txns;	/* over; their callbacks are still to run */

@@ -38,15 +38,15 @@ int error_kind_of(int r)
 
 int dev_vfail(struct vhost_dev *dev, int r, int kind, const char *fmt, va_list ap)
 {
-	char text[sizeof(dev->error)];
+	char text[sizeof(dev->error.text)];
 
 	/* by way of a copy: an argument may be the sentence that stands there */
 	vsnprintf(text, sizeof(text), fmt, ap);
-	dev->error_kind = last_kind = kind;
-	memcpy(dev->error, text, sizeof(text));
+	dev->error.kind = last_kind = kind;
+	memcpy(dev->error.text, text, sizeof(text));
 	memcpy(last_error, text, sizeof(text));
 	if (dev->log)
-		dev->log(VHOST_LOG_ERROR, dev->error, dev->log_opaque);
+		dev->log(VHOST_LOG_ERROR, dev->error.text, dev->log_opaque);
 	return r;
 }
 
@@ -95,12 +95,12 @@ int dev_lacks(struct vhost_dev *dev, uint64_t features)
 
 VHOST_EXPORT const char *vhost_dev_error(const vhost_dev_t *dev)
 {
-	return dev->error;
+	return dev->error.text;
 }
 
 VHOST_EXPORT int vhost_dev_error_kind(const vhost_dev_t *dev)
 {
-	return dev->error_kind;
+	return dev->error.kind;
 }
 
 VHOST_EXPORT const char *vhost_last_error(void)

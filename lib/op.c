@@ -29,7 +29,7 @@ int op_begin_in_txn(struct vhost_dev *dev, struct vhost_op **ret)
 	if (!op)
 		return dev_fail(dev, -ENOMEM, VHOST_ERR_OTHER, "out of memory");
 	op->txn = dev->open_txn;
-	op->txn->calls++;
+	dev->in_call++;
 	vhost_dev_ref(dev);
 	*ret = op;
 	return 0;
@@ -51,6 +51,15 @@ static void txn_over(struct vhost_dev *dev, struct vhost_txn *txn)
 	dev->ops->wake(dev);
 }
 
+/* The first that fails is what the transaction failed with. */
+static void txn_fail(struct vhost_dev *dev, struct vhost_txn *txn, int status)
+{
+	if (txn->status)
+		return;
+	txn->status = status;
+	txn->error = dev->error;
+}
+
 static void op_settle(struct vhost_dev *dev, struct vhost_op *op)
 {
 	struct vhost_txn *txn = op->txn;
@@ -60,11 +69,8 @@ static void op_settle(struct vhost_dev *dev, struct vhost_op *op)
 		op->settle(dev, op);
 	if (!txn)
 		return;
-	if (op->status < 0 && !txn->status) {
-		txn->status = op->status;
-		txn->error_kind = dev->error_kind;
-		memcpy(txn->error, dev->error, sizeof(txn->error));
-	}
+	if (op->status < 0)
+		txn_fail(dev, txn, op->status);
 	if (--txn->unsettled == 0 && txn->committed)
 		txn_over(dev, txn);
 }
@@ -85,10 +91,9 @@ static int end_in_txn(struct vhost_dev *dev, struct vhost_op *op, int r)
 {
 	struct vhost_txn *txn = op->txn;
 
-	if (dev->open_txn == txn)	/* else the connection ended, and the transaction with it */
-		txn->calls--;
+	dev->in_call--;
 	if (r < 0) {
-		/* nothing of it was queued: the transaction is as before */
+		/* nothing of it was queued; and the transaction may be gone with its connection */
 		op->status = r;
 		if (op->settle)
 			op->settle(dev, op);
@@ -163,10 +168,8 @@ void dev_run_done(struct vhost_dev *dev)
 		dev->done_txns = txn->next;
 		if (!dev->done_txns)
 			dev->done_tail = &dev->done_txns;
-		if (status < 0) {
-			dev->error_kind = txn->error_kind;
-			memcpy(dev->error, txn->error, sizeof(dev->error));
-		}
+		if (status < 0)
+			dev->error = txn->error;
 		txn_free(txn);
 		done(dev, status, opaque);
 	}
@@ -210,11 +213,7 @@ void dev_cancel_all(struct vhost_dev *dev, int status)
 	for (txn = dev->txns; txn; txn = next) {
 		/* one that is just being committed has no operation left, and stays */
 		next = txn->next;
-		if (!txn->status) {
-			txn->status = status;
-			txn->error_kind = dev->error_kind;
-			memcpy(txn->error, dev->error, sizeof(txn->error));
-		}
+		txn_fail(dev, txn, status);
 		if (!txn->unsettled) {
 			txn_over(dev, txn);
 			continue;
@@ -259,7 +258,7 @@ static int commit(struct vhost_dev *dev, vhost_done_fn done, void *opaque)
 		return r;
 	if (!txn)
 		return dev_fail(dev, -EINVAL, VHOST_ERR_STATE, "no transaction is begun");
-	if (txn->calls)
+	if (dev->in_call)
 		return dev_fail(dev, -EBUSY, VHOST_ERR_STATE,
 				"a call of the transaction is being made");
 	dev->open_txn = NULL;
@@ -272,11 +271,8 @@ static int commit(struct vhost_dev *dev, vhost_done_fn done, void *opaque)
 	/* one that needs no answer is over at once; its callback still comes later */
 	txn->unsettled++;
 	r = dev->ops->commit(dev);
-	if (r < 0 && !txn->status) {
-		txn->status = r;
-		txn->error_kind = dev->error_kind;
-		memcpy(txn->error, dev->error, sizeof(txn->error));
-	}
+	if (r < 0)
+		txn_fail(dev, txn, r);
 	if (--txn->unsettled == 0)
 		txn_over(dev, txn);
 	return 0;

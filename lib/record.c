@@ -257,7 +257,7 @@ VHOST_EXPORT int vhost_dev_load(vhost_dev_t *dev, const void *buf, size_t size)
 		dev->rec.vqs = old.vqs;
 		dev->rec.n_vqs = old.n_vqs;
 		if (r == -EPROTONOSUPPORT)
-			dev->error_kind = VHOST_ERR_INCOMPATIBLE;
+			dev->error.kind = VHOST_ERR_INCOMPATIBLE;
 		return r;
 	}
 	old.map = (struct mem_map){ 0 };	/* only its queues are replaced */

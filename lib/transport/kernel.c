@@ -841,18 +841,15 @@ static int start(struct vhost_dev *dev, struct vhost_op *op _unused_)
 	if (!r)
 		r = attach(kn, false);
 	if (r < 0) {
-		int kind = dev->error_kind;
-		char error[sizeof(dev->error)];
+		struct vhost_error error = dev->error;
 		bool began = kn->attached;
 
-		memcpy(error, dev->error, sizeof(error));
 		detach(kn);
 		/* what one queue did before another failed is done */
 		for (i = 0; began && i < rec->n_vqs; i++)
 			if (rec->vqs[i].set_up)
 				kdev_get_base(&kn->k, i);
-		dev->error_kind = kind;
-		memcpy(dev->error, error, sizeof(error));
+		dev->error = error;
 		return r;
 	}
 	rec->status |= VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER |
@@ -995,15 +992,12 @@ static int log_start(struct vhost_dev *dev, struct vhost_op *op _unused_)
 	if (r < 0) {
 		/* nothing may be written there once it is unmapped */
 		struct vhost_log kept = *log;
-		int kind = dev->error_kind;
-		char error[sizeof(dev->error)];
+		struct vhost_error error = dev->error;
 
-		memcpy(error, dev->error, sizeof(error));
 		*log = none;
 		switch_log(kn);
 		*log = kept;
-		dev->error_kind = kind;
-		memcpy(dev->error, error, sizeof(error));
+		dev->error = error;
 	}
 	return r;
 }

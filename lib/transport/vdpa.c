@@ -749,18 +749,15 @@ static int start(struct vhost_dev *dev, struct vhost_op *op _unused_)
 	int r = resumes ? resume(v) : bring_up(v);
 
 	if (r < 0 && !resumes) {
-		int kind = dev->error_kind;
-		char error[sizeof(dev->error)];
+		struct vhost_error error = dev->error;
 
-		memcpy(error, dev->error, sizeof(error));
 		/* it may have begun */
 		for (i = 0; v->status & VIRTIO_STATUS_DRIVER_OK && i < rec->n_vqs; i++)
 			rec->vqs[i].running = rec->vqs[i].set_up;
 		stop_by_reset(v);
 		for (i = 0; i < rec->n_vqs; i++)
 			rec->vqs[i].running = false;
-		dev->error_kind = kind;
-		memcpy(dev->error, error, sizeof(error));
+		dev->error = error;
 	}
 	if (r < 0)
 		return r;
