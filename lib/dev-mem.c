@@ -143,32 +143,34 @@ VHOST_EXPORT int vhost_dev_mem_add_mem(vhost_dev_t *dev, vhost_mem_t *mem)
 	return vhost_dev_mem_add(dev, &desc, sizeof(desc));
 }
 
+static bool has_rings_of(struct vhost_dev *dev, const struct mem_region *region,
+			 unsigned int index)
+{
+	const struct vhost_vq *vq = &dev->rec.vqs[index];
+	uint64_t at[3] = { vq->config.desc, vq->config.driver, vq->config.device };
+	unsigned int a;
+
+	if (!vq->set_up)
+		return false;
+	/* the rings are where the IOTLB says */
+	if (record_has(&dev->rec, VIRTIO_BIT_ACCESS_PLATFORM) || dev->ops->maps_memory)
+		return dev->ops->rings_in && dev->ops->rings_in(dev, index, region);
+	for (a = 0; vq->running && a < 3; a++)
+		if (range_within(at[a] - region->iova, 1, region->size))
+			return true;
+	return false;
+}
+
 /* Does a queue that runs have a ring in it? */
 static int refuse_in_use(struct vhost_dev *dev, const struct mem_region *region)
 {
-	unsigned int i, a;
+	unsigned int i;
 
-	if (dev->ops->rings_in && (record_has(&dev->rec, VIRTIO_BIT_ACCESS_PLATFORM) ||
-				   dev->ops->maps_memory)) {
-		for (i = 0; i < dev->rec.n_vqs; i++)
-			if (dev->rec.vqs[i].set_up && dev->ops->rings_in(dev, i, region))
-				return dev_fail(dev, -EBUSY, VHOST_ERR_STATE,
-						"the memory at 0x%llx has the rings of queue %u, "
-						"which runs", (unsigned long long)region->iova, i);
-		return 0;
-	}
-	if (record_has(&dev->rec, VIRTIO_BIT_ACCESS_PLATFORM))
-		return 0;	/* the rings are where the IOTLB says */
-	for (i = 0; i < dev->rec.n_vqs; i++) {
-		const struct vhost_vq *vq = &dev->rec.vqs[i];
-		uint64_t at[3] = { vq->config.desc, vq->config.driver, vq->config.device };
-
-		for (a = 0; vq->running && a < 3; a++)
-			if (range_within(at[a] - region->iova, 1, region->size))
-				return dev_fail(dev, -EBUSY, VHOST_ERR_STATE,
-						"the memory at 0x%llx has the rings of queue %u, "
-						"which runs", (unsigned long long)region->iova, i);
-	}
+	for (i = 0; i < dev->rec.n_vqs; i++)
+		if (has_rings_of(dev, region, i))
+			return dev_fail(dev, -EBUSY, VHOST_ERR_STATE,
+					"the memory at 0x%llx has the rings of queue %u, which runs",
+					(unsigned long long)region->iova, i);
 	return 0;
 }
 

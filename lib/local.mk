@@ -54,6 +54,7 @@ libvhost_internal_la_SOURCES = \
 	lib/transport/kdev.c \
 	lib/transport/kdev.h \
 	lib/transport/kernel-calls.c \
+	lib/transport/kernel-iotlb.c \
 	lib/transport/kernel.c \
 	lib/transport/kernel.h \
 	lib/transport/transport.h \

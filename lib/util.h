@@ -64,6 +64,12 @@ static inline bool range_last(uint64_t start, uint64_t len, uint64_t *last)
 	return len > 0 && !__builtin_add_overflow(start, len - 1, last);
 }
 
+/* Do [a, a + a_len) and [b, b + b_len), neither empty nor wrapping, have a byte in common? */
+static inline bool ranges_meet(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
+{
+	return a <= b + (b_len - 1) && b <= a + (a_len - 1);
+}
+
 /* Is [start, start + len) inside [0, size)? Safe for any values. */
 static inline bool range_within(uint64_t start, uint64_t len, uint64_t size)
 {

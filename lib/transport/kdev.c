@@ -328,8 +328,9 @@ static int kind_of(const char *path, int fd, const struct stat *st, enum kdev_ki
 	return 0;
 }
 
-static int open_any(const char *address, const char *path, int fd, const struct vhost_dev_opts *opts,
-		    const struct vhost_dev_events *events, vhost_dev_t **ret)
+static int open_any(const char *address, const char *path, int fd,
+		    const struct vhost_dev_opts *opts, const struct vhost_dev_events *events,
+		    vhost_dev_t **ret)
 {
 	enum kdev_kind kind = KDEV_NET;
 	struct stat st;
@@ -543,6 +544,25 @@ uint64_t kdev_target(struct kdev *k, const struct vhost_iotlb_entry *entry)
 	return region ? (uintptr_t)region->addr + (entry->target - region->iova) : 0;
 }
 
+int kdev_check_target(struct kdev *k, const struct vhost_iotlb_entry *entry, uint64_t *ret_addr,
+		      uint64_t *ret_region)
+{
+	const struct mem_region *region = mem_map_find(&k->dev.rec.map, entry->target, entry->size);
+
+	if (!region)
+		return dev_fail(&k->dev, -EINVAL, VHOST_ERR_ARGUMENT,
+				"the translation of 0x%llx, %llu bytes, leads to 0x%llx, which is not "
+				"in the device's memory", (unsigned long long)entry->iova,
+				(unsigned long long)entry->size, (unsigned long long)entry->target);
+	if (region->flags & VHOST_MEM_READONLY && entry->perm & VHOST_IOTLB_PERM_WRITE)
+		return dev_fail(&k->dev, -EINVAL, VHOST_ERR_ARGUMENT,
+				"the memory at 0x%llx is for the device to read only",
+				(unsigned long long)region->iova);
+	*ret_addr = (uintptr_t)region->addr + (entry->target - region->iova);
+	*ret_region = region->iova;
+	return 0;
+}
+
 int kdev_translate(struct kdev *k, uint64_t iova, uint32_t perm, struct vhost_iotlb_entry *ret)
 {
 	struct vhost_dev *dev = &k->dev;
@@ -588,7 +608,6 @@ int kdev_send_vq(struct kdev *k, unsigned int index, const struct kv_vring_addr 
 {
 	const struct vhost_vq *vq = &k->dev.rec.vqs[index];
 	struct kv_vring_addr a = *addr;
-	uint64_t *err_set = &k->err_set[index / 64], bit = 1ull << index % 64;
 	int r = 0;
 
 	if (vq->endian >= 0 && k->kind != KDEV_VDPA)
@@ -602,9 +621,9 @@ int kdev_send_vq(struct kdev *k, unsigned int index, const struct kv_vring_addr 
 		if (r < 0)
 			r = kdev_fail(k, r, KV_SET_VRING_ADDR, (int)index);
 	}
-	if (!r && (vq->config.err_fd >= 0 || *err_set & bit)) {
+	if (!r && (vq->config.err_fd >= 0 || k->err_set[index])) {
 		r = kdev_vring_fd(k, KV_SET_VRING_ERR, index, vq->config.err_fd);
-		*err_set |= bit;
+		k->err_set[index] = true;
 	}
 	if (!r)
 		r = kdev_vring_fd(k, KV_SET_VRING_CALL, index, vq->config.call_fd);

@@ -42,7 +42,7 @@ struct kdev {
 	uint64_t backend;		/* in use */
 	uint64_t offered[2];		/* features, as far as they were asked for */
 	unsigned int n_offered;		/* words of them */
-	uint64_t err_set[VHOST_MAX_QUEUES / 64];	/* queues that were given an error eventfd */
+	bool err_set[VHOST_MAX_QUEUES];	/* queues that were given an error eventfd */
 	int epfd;
 	int wakefd;
 	bool connected_due;		/* the connected event is still to come */
@@ -112,6 +112,9 @@ int kdev_read_iotlb(struct kdev *k, uint32_t *asid, struct kv_iotlb *ret);
 int kdev_translate(struct kdev *k, uint64_t iova, uint32_t perm, struct vhost_iotlb_entry *ret);
 /* The process's address of @entry's target, 0 if the map has it not. */
 uint64_t kdev_target(struct kdev *k, const struct vhost_iotlb_entry *entry);
+/* The same; where it is not to be mapped so, the device has a sentence. 0 or -EINVAL. */
+int kdev_check_target(struct kdev *k, const struct vhost_iotlb_entry *entry, uint64_t *ret_addr,
+		      uint64_t *ret_region);
 
 void kdev_kick(struct kdev *k, unsigned int index);
 /* All that one queue is told, with the addresses that the transport gives it. */

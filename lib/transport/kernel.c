@@ -30,8 +30,7 @@ void kernel_prepare(struct kdev *k)
 	kn->workers = kn->cross_endian = -1;
 }
 
-/* A module's parameter; @fallback where it cannot be read. */
-static unsigned int module_limit(const char *path, unsigned int fallback)
+unsigned int kernel_module_limit(const char *path, unsigned int fallback)
 {
 	char text[16] = "";
 	unsigned long value;
@@ -68,7 +67,7 @@ int kernel_init(struct kdev *k)
 				"the kernel's vhost-scsi has an interface of version %d, and 1 is "
 				"needed", version);
 	/* requests' queues, and the control and event queues */
-	kn->n_queues = 2 + module_limit("/sys/module/vhost_scsi/parameters/max_io_vqs", 128);
+	kn->n_queues = 2 + kernel_module_limit("/sys/module/vhost_scsi/parameters/max_io_vqs", 128);
 	if (kn->n_queues > VHOST_MAX_QUEUES)
 		kn->n_queues = VHOST_MAX_QUEUES;
 	return 0;
@@ -143,22 +142,10 @@ static int get_features(struct vhost_dev *dev, struct vhost_op *op _unused_, uin
 	return 0;
 }
 
-static int send_update(struct vhost_kernel *kn, const struct kernel_entry *e)
-{
-	struct kv_iotlb m = {
-		.type = KV_IOTLB_UPDATE, .iova = e->entry.iova, .size = e->entry.size,
-		.perm = (uint8_t)e->entry.perm, .user_addr = e->addr,
-	};
-	int r = kdev_send_iotlb(&kn->k, 0, &m);
-
-	return r < 0 ? kdev_iotlb_fail(&kn->k, r, "IOTLB update", m.iova, m.size) : 0;
-}
-
 static int send_features(struct vhost_kernel *kn)
 {
 	struct vhost_record *rec = &kn->k.dev.rec;
 	uint64_t array[1 + 2] = { 2, rec->features[0], rec->features[1] };
-	unsigned int i;
 	int r;
 
 	if (rec->log.map)
@@ -172,9 +159,7 @@ static int send_features(struct vhost_kernel *kn)
 	/* The kernel's IOTLB is empty after this. */
 	if (!record_has(rec, VIRTIO_BIT_ACCESS_PLATFORM))
 		kn->n_entries = 0;
-	for (i = 0; !r && i < kn->n_entries; i++)
-		r = send_update(kn, &kn->entries[i]);
-	return r;
+	return kernel_update_again(kn);
 }
 
 static int set_features(struct vhost_dev *dev, struct vhost_op *op _unused_)
@@ -231,7 +216,7 @@ static int get_cap(const struct vhost_dev *cdev, uint32_t cap, uint64_t *ret)
 		break;
 	case VHOST_CAP_MAX_MEM_REGIONS:
 		if (!kn->max_regions)
-			kn->max_regions = module_limit("/sys/module/vhost/parameters/max_mem_regions",
+			kn->max_regions = kernel_module_limit("/sys/module/vhost/parameters/max_mem_regions",
 						       64);
 		*ret = kn->max_regions;
 		break;
@@ -325,117 +310,11 @@ static int send_table(struct vhost_kernel *kn)
 	}
 }
 
-static void forget_entry(struct vhost_kernel *kn, unsigned int i)
-{
-	kn->n_entries--;
-	memmove(&kn->entries[i], &kn->entries[i + 1],
-		(kn->n_entries - i) * sizeof(*kn->entries));
-}
-
-/* Take back what was given of a range: the kernel forgets entries as a whole. */
-static int invalidate(struct vhost_kernel *kn, uint64_t iova, uint64_t size)
-{
-	struct kv_iotlb m = { .type = KV_IOTLB_INVALIDATE, .iova = iova, .size = size };
-	unsigned int i = 0;
-	int r = kdev_send_iotlb(&kn->k, 0, &m);
-
-	if (r < 0)
-		return kdev_iotlb_fail(&kn->k, r, "IOTLB invalidation", iova, size);
-	while (i < kn->n_entries) {
-		const struct vhost_iotlb_entry *e = &kn->entries[i].entry;
-
-		if (e->iova <= iova + (size - 1) && iova <= e->iova + (e->size - 1))
-			forget_entry(kn, i);
-		else
-			i++;
-	}
-	return 0;
-}
-
-static bool overlaps_entry(const struct vhost_kernel *kn, uint64_t iova, uint64_t size)
-{
-	unsigned int i;
-
-	for (i = 0; i < kn->n_entries; i++) {
-		const struct vhost_iotlb_entry *e = &kn->entries[i].entry;
-
-		if (e->iova <= iova + (size - 1) && iova <= e->iova + (e->size - 1))
-			return true;
-	}
-	return false;
-}
-
-static int make_room(struct vhost_kernel *kn)
-{
-	unsigned int room = kn->entries_room ? kn->entries_room * 2 : 16;
-	struct kernel_entry *more;
-
-	if (!kn->max_entries)
-		kn->max_entries = module_limit("/sys/module/vhost/parameters/max_iotlb_entries",
-					       2048);
-	if (kn->n_entries >= kn->max_entries)
-		forget_entry(kn, 0);	/* as the kernel does */
-	if (kn->n_entries < kn->entries_room)
-		return 0;
-	more = realloc(kn->entries, room * sizeof(*more));
-	if (!more)
-		return dev_fail(&kn->k.dev, -ENOMEM, VHOST_ERR_OTHER, "out of memory");
-	kn->entries = more;
-	kn->entries_room = room;
-	return 0;
-}
-
-static int update(struct vhost_kernel *kn, const struct vhost_iotlb_entry *entry)
-{
-	struct vhost_dev *dev = &kn->k.dev;
-	const struct mem_region *region = mem_map_find(&dev->rec.map, entry->target, entry->size);
-	struct kernel_entry e = { .entry = *entry };
-	int r;
-
-	if (!region)
-		return dev_fail(dev, -EINVAL, VHOST_ERR_ARGUMENT,
-				"the translation of 0x%llx, %llu bytes, leads to 0x%llx, which is not "
-				"in the device's memory", (unsigned long long)entry->iova,
-				(unsigned long long)entry->size, (unsigned long long)entry->target);
-	if (region->flags & VHOST_MEM_READONLY && entry->perm & VHOST_IOTLB_PERM_WRITE)
-		return dev_fail(dev, -EINVAL, VHOST_ERR_ARGUMENT,
-				"the memory at 0x%llx is for the device to read only",
-				(unsigned long long)region->iova);
-	e.addr = (uintptr_t)region->addr + (entry->target - region->iova);
-	/* the kernel would keep both, and use either */
-	r = overlaps_entry(kn, entry->iova, entry->size) ?
-	    invalidate(kn, entry->iova, entry->size) : 0;
-	if (!r)
-		r = make_room(kn);
-	if (!r)
-		r = send_update(kn, &e);
-	if (!r)
-		kn->entries[kn->n_entries++] = e;
-	return r;
-}
-
-/* Memory that went away, or is another's now, is not to be reached by an old translation. */
-static int drop_stale(struct vhost_kernel *kn)
-{
-	unsigned int i = 0;
-	int r = 0;
-
-	while (!r && i < kn->n_entries) {
-		const struct kernel_entry *e = &kn->entries[i];
-
-		if (kdev_target(&kn->k, &e->entry) != e->addr)
-			r = invalidate(kn, e->entry.iova, e->entry.size);
-		else
-			i++;
-	}
-	return r;
-}
-
 static int send_memory(struct vhost_kernel *kn)
 {
 	int r = send_table(kn);
 
-	return r < 0 ? r : drop_stale(kn);
+	return r < 0 ? r : kernel_drop_stale(kn);
 }
 
 static int mem_add(struct vhost_dev *dev, struct vhost_op *op _unused_,
@@ -455,34 +334,13 @@ static int mem_set(struct vhost_dev *dev, struct vhost_op *op _unused_)
 	return send_memory(to_kernel(dev));
 }
 
-static bool rings_in(const struct vhost_dev *dev, unsigned int index,
-		     const struct mem_region *region)
-{
-	const struct vhost_kernel *kn = (const struct vhost_kernel *)dev;
-	const struct vhost_vq *vq = &dev->rec.vqs[index];
-	uint64_t at[3] = { vq->config.desc, vq->config.driver, vq->config.device }, sizes[3];
-	unsigned int i, a;
-
-	vq_area_sizes(&dev->rec, vq->config.size, sizes);
-	for (i = 0; vq->running && i < kn->n_entries; i++) {
-		const struct vhost_iotlb_entry *e = &kn->entries[i].entry;
-
-		if (!range_within(e->target - region->iova, e->size, region->size))
-			continue;
-		for (a = 0; a < 3; a++)
-			if (e->iova <= at[a] + (sizes[a] - 1) && at[a] <= e->iova + (e->size - 1))
-				return true;
-	}
-	return false;
-}
-
 static int iotlb(struct vhost_dev *dev, struct vhost_op *op _unused_, enum dev_iotlb_type type,
 		 const struct vhost_iotlb_entry *entry)
 {
 	struct vhost_kernel *kn = to_kernel(dev);
 
-	return type == DEV_IOTLB_UPDATE ? update(kn, entry) :
-					  invalidate(kn, entry->iova, entry->size);
+	return type == DEV_IOTLB_UPDATE ? kernel_update(kn, entry) :
+					  kernel_invalidate(kn, entry->iova, entry->size);
 }
 
 static void answer_miss(struct vhost_kernel *kn, const struct kv_iotlb *m)
@@ -496,7 +354,7 @@ static void answer_miss(struct vhost_kernel *kn, const struct kv_iotlb *m)
 		dev_log(dev, VHOST_LOG_WARNING, "%s: 0x%llx has no translation for the device: %s",
 			dev->address, (unsigned long long)m->iova, strerror(-r));
 	else
-		update(kn, &entry);
+		kernel_update(kn, &entry);
 }
 
 /* The messages that one call of process() takes at most. */
@@ -562,38 +420,6 @@ static int ring_addresses(struct vhost_kernel *kn, unsigned int index, struct kv
 	return 0;
 }
 
-static bool has_entry(struct vhost_kernel *kn, const struct vhost_iotlb_entry *entry)
-{
-	uint64_t addr = kdev_target(&kn->k, entry);
-	unsigned int i;
-
-	for (i = 0; i < kn->n_entries; i++) {
-		const struct kernel_entry *e = &kn->entries[i];
-
-		if (e->addr == addr && e->entry.iova == entry->iova &&
-		    e->entry.size == entry->size && e->entry.perm == entry->perm)
-			return true;
-	}
-	return false;
-}
-
-/* A translation that the user gave unasked. */
-static bool given(const struct vhost_kernel *kn, uint64_t iova, uint32_t perm,
-		  struct vhost_iotlb_entry *ret)
-{
-	unsigned int i;
-
-	for (i = 0; i < kn->n_entries; i++) {
-		const struct vhost_iotlb_entry *e = &kn->entries[i].entry;
-
-		if (range_within(iova - e->iova, 1, e->size) && (e->perm & perm) == perm) {
-			*ret = *e;
-			return true;
-		}
-	}
-	return false;
-}
-
 /*
  * The kernel looks at the rings when a queue is attached, and does not ask for their
  * translation then but fails: so it has them before.
@@ -616,13 +442,13 @@ static int translate_rings(struct vhost_kernel *kn, unsigned int index)
 			struct vhost_iotlb_entry entry;
 			int r = kdev_translate(&kn->k, iova, perm, &entry);
 
-			if (r < 0 && given(kn, iova, perm, &entry))
+			if (r < 0 && kernel_given(kn, iova, perm, &entry))
 				r = 0;
 			if (r < 0)
 				return dev_fail(&kn->k.dev, -EFAULT, VHOST_ERR_ARGUMENT,
 						"queue %u: its ring at 0x%llx has no translation: %s",
 						index, (unsigned long long)iova, strerror(-r));
-			r = has_entry(kn, &entry) ? 0 : update(kn, &entry);
+			r = kernel_has_entry(kn, &entry) ? 0 : kernel_update(kn, &entry);
 			if (r < 0)
 				return r;
 			/* each step goes forward: the entry has @iova in it */
@@ -656,14 +482,14 @@ static int net_attach(struct vhost_kernel *kn, unsigned int index, bool attach)
 	}
 }
 
-#define TARGETS "/sys/kernel/config/target/vhost"
-
 int kernel_net_attach(struct vhost_kernel *kn, unsigned int index, bool attach)
 {
 	int r = attach ? translate_rings(kn, index) : 0;
 
 	return r < 0 ? r : net_attach(kn, index, attach);
 }
+
+#define TARGETS "/sys/kernel/config/target/vhost"
 
 static int attach_scsi(struct vhost_kernel *kn)
 {
@@ -703,7 +529,7 @@ static int detach(struct vhost_kernel *kn)
 	switch (kn->k.kind) {
 	case KDEV_NET:
 		for (i = 0; i < NET_QUEUES; i++) {
-			if (kn->told[0] >> i & 1)
+			if (kn->told[i])
 				r = net_attach(kn, i, false);
 			if (!first)
 				first = r;
@@ -801,7 +627,7 @@ static int forget_vq(struct vhost_kernel *kn, unsigned int index)
 	if (!r)
 		r = kdev_vring_fd(&kn->k, KV_SET_VRING_KICK, index, -1);
 	if (!r)
-		kn->told[index / 64] &= ~(1ull << index % 64);
+		kn->told[index] = false;
 	return r;
 }
 
@@ -814,14 +640,14 @@ static int send_vqs(struct vhost_kernel *kn)
 
 	for (i = 0; !r && i < kn->n_queues; i++) {
 		if (!record_vq(rec, i)) {
-			if (kn->told[i / 64] >> i % 64 & 1)
+			if (kn->told[i])
 				r = forget_vq(kn, i);
 			continue;
 		}
 		r = ring_addresses(kn, i, &addr);
 		if (r < 0)
 			break;
-		kn->told[i / 64] |= 1ull << i % 64;
+		kn->told[i] = true;
 		r = kdev_send_vq(&kn->k, i, &addr);
 	}
 	return r;
@@ -897,8 +723,8 @@ static int reset(struct vhost_dev *dev, struct vhost_op *op _unused_)
 	uint64_t none = 0;
 	int r;
 
-	/* Only vhost-net is reset by giving up its owner; the others forget with the features. */
 	kn->n_entries = 0;
+	/* Only vhost-net is reset by giving up its owner; the others forget with the features. */
 	if (kn->k.kind != KDEV_NET) {
 		r = detach(kn);
 		return r < 0 ? r : kdev_ioctl(&kn->k, KV_SET_FEATURES, &none);
@@ -1036,7 +862,7 @@ const struct vhost_transport_ops vhost_kernel_ops = {
 	.mem_remove = mem_remove,
 	.mem_set = mem_set,
 	.iotlb = iotlb,
-	.rings_in = rings_in,
+	.rings_in = kernel_rings_in,
 	.start = start,
 	.stop = stop,
 	.reset = reset,

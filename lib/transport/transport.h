@@ -68,8 +68,8 @@ struct vhost_transport_ops {
 	/* Does the IOTLB lead from the rings of a queue that runs, or is suspended, to it? */
 	bool (*rings_in)(const struct vhost_dev *dev, unsigned int index,
 			 const struct mem_region *region);
-	/* Changes of the memory map in between may be kept together. */
-	void (*batch_begin)(struct vhost_dev *dev);
+	/* Changes of the memory map in between may be kept together. To begin never fails. */
+	int (*batch_begin)(struct vhost_dev *dev);
 	int (*batch_end)(struct vhost_dev *dev);
 
 	int (*start)(struct vhost_dev *dev, struct vhost_op *op);

@@ -93,10 +93,10 @@ bool vdpa_taken(const struct vhost_dev *dev, uint64_t iova, uint64_t last, uint6
 	unsigned int i;
 
 	for (i = 0; i < v->n_maps; i++) {
-		uint64_t end = v->maps[i].iova + (v->maps[i].size - 1);
+		const struct vdpa_map *m = &v->maps[i];
 
-		if (v->maps[i].iova <= last && end >= iova) {
-			*ret_last = end;
+		if (ranges_meet(m->iova, m->size, iova, last - iova + 1)) {
+			*ret_last = m->iova + (m->size - 1);
 			return true;
 		}
 	}
@@ -130,15 +130,12 @@ uint64_t vdpa_address(const struct vhost_vdpa *v, uint32_t asid, uint64_t iova, 
 
 bool vdpa_leads_to(const struct vhost_vdpa *v, uint64_t iova, uint64_t size, uint64_t region)
 {
-	uint64_t last = iova + (size - 1);
 	unsigned int i;
 
-	for (i = 0; i < v->n_maps; i++) {
-		const struct vdpa_map *m = &v->maps[i];
-
-		if (m->region == region && m->iova <= last && m->iova + (m->size - 1) >= iova)
+	for (i = 0; i < v->n_maps; i++)
+		if (v->maps[i].region == region &&
+		    ranges_meet(v->maps[i].iova, v->maps[i].size, iova, size))
 			return true;
-	}
 	return false;
 }
 

@@ -174,12 +174,9 @@ void vdpa_learn_groups(struct vhost_vdpa *v)
 {
 	if (v->n_groups)
 		return;
-	v->n_groups = v->n_as = 0;
 	if (has_bf(&v->k, KV_BF_IOTLB_ASID)) {
-		if (kdev_probe(&v->k, KV_VDPA_GET_GROUP_NUM, &v->n_groups) < 0)
-			v->n_groups = 1;
-		if (kdev_probe(&v->k, KV_VDPA_GET_AS_NUM, &v->n_as) < 0)
-			v->n_as = 1;
+		kdev_probe(&v->k, KV_VDPA_GET_GROUP_NUM, &v->n_groups);
+		kdev_probe(&v->k, KV_VDPA_GET_AS_NUM, &v->n_as);
 	}
 	if (!v->n_groups || v->n_groups > MAX_GROUPS)
 		v->n_groups = 1;
@@ -427,37 +424,16 @@ static int iotlb(struct vhost_dev *dev, struct vhost_op *op _unused_, enum dev_i
 		 const struct vhost_iotlb_entry *entry)
 {
 	struct vhost_vdpa *v = to_vdpa(dev);
-	const struct mem_region *region;
 	struct vdpa_map map = {
 		.iova = entry->iova, .size = entry->size, .perm = (uint8_t)entry->perm,
 		.asid = entry->asid,
 	};
+	int r;
 
 	if (type == DEV_IOTLB_INVALIDATE)
 		return vdpa_unmap(v, entry->asid, entry->iova, entry->iova + (entry->size - 1));
-	region = mem_map_find(&dev->rec.map, entry->target, entry->size);
-	if (!region)
-		return dev_fail(dev, -EINVAL, VHOST_ERR_ARGUMENT,
-				"the translation of 0x%llx, %llu bytes, leads to 0x%llx, which is not "
-				"in the device's memory", (unsigned long long)entry->iova,
-				(unsigned long long)entry->size, (unsigned long long)entry->target);
-	if (region->flags & VHOST_MEM_READONLY && entry->perm & VHOST_IOTLB_PERM_WRITE)
-		return dev_fail(dev, -EINVAL, VHOST_ERR_ARGUMENT,
-				"the memory at 0x%llx is for the device to read only",
-				(unsigned long long)region->iova);
-	map.addr = (uintptr_t)region->addr + (entry->target - region->iova);
-	map.region = region->iova;
-	return vdpa_map(v, &map);
-}
-
-static void batch_begin(struct vhost_dev *dev)
-{
-	vdpa_batch_begin(to_vdpa(dev));
-}
-
-static int batch_end(struct vhost_dev *dev)
-{
-	return vdpa_batch_end(to_vdpa(dev));
+	r = kdev_check_target(&v->k, entry, &map.addr, &map.region);
+	return r < 0 ? r : vdpa_map(v, &map);
 }
 
 /* ---------------------------------------------------------------------- queues */
@@ -526,7 +502,7 @@ static bool rings_in(const struct vhost_dev *dev, unsigned int index,
 	unsigned int i;
 
 	if (!vq->running &&
-	    !(dev->state == VHOST_DEV_SUSPENDED && v->ran[index / 64] >> index % 64 & 1))
+	    !(dev->state == VHOST_DEV_SUSPENDED && v->ran[index]))
 		return false;
 	vq_area_sizes(&dev->rec, vq->config.size, sizes);
 	for (i = 0; i < 3; i++)
@@ -731,7 +707,7 @@ static int resume(struct vhost_vdpa *v)
 	int r = vdpa_batch_flush(v);
 
 	for (i = 0; !r && i < rec->n_vqs; i++) {
-		if (!(v->ran[i / 64] >> i % 64 & 1))
+		if (!v->ran[i])
 			continue;
 		r = kdev_vring_fd(&v->k, KV_SET_VRING_CALL, i, rec->vqs[i].config.call_fd);
 		if (!r && has_bf(&v->k, KV_BF_ENABLE_AFTER_DRIVER_OK))
@@ -763,7 +739,7 @@ static int start(struct vhost_dev *dev, struct vhost_op *op _unused_)
 		return r;
 	rec->status = v->status;
 	for (i = 0; i < rec->n_vqs; i++) {
-		if (!rec->vqs[i].set_up || (resumes && !(v->ran[i / 64] >> i % 64 & 1)))
+		if (!rec->vqs[i].set_up || (resumes && !v->ran[i]))
 			continue;
 		rec->vqs[i].running = true;
 		rec->vqs[i].interrupted = false;
@@ -794,7 +770,7 @@ static int stop(struct vhost_dev *dev, struct vhost_op *op, enum dev_stop_mode m
 				continue;
 			base = kdev_get_base(&v->k, i);
 			rec->vqs[i].interrupted = r < 0 || base < 0;
-			v->ran[i / 64] |= 1ull << i % 64;
+			v->ran[i] = true;
 			if (!r)
 				r = base;
 		}
@@ -862,8 +838,8 @@ const struct vhost_transport_ops vhost_vdpa_ops = {
 	.iotlb = iotlb,
 	.iova_taken = vdpa_taken,
 	.rings_in = rings_in,
-	.batch_begin = batch_begin,
-	.batch_end = batch_end,
+	.batch_begin = begin,
+	.batch_end = commit,
 	.start = start,
 	.stop = stop,
 	.reset = reset,

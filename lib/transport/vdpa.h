@@ -45,7 +45,7 @@ struct vhost_vdpa {
 
 	int config_fd;		/* the library's, -1 until somebody listens */
 	int config_user_fd;	/* the user's, which then takes its place */
-	uint64_t ran[VHOST_MAX_QUEUES / 64];	/* queues that ran when it was suspended */
+	bool ran[VHOST_MAX_QUEUES];	/* queues that ran when it was suspended */
 	void **doorbells;	/* n_queues of them once one is mapped */
 };
 
