@@ -21,107 +21,32 @@
 #include <vhost/vsock.h>
 #include <vhost/worker.h>
 
-#include "expect.h"
-#include "fake-kernel.h"
-#include "leak.h"
+#include "kernel-bench.h"
 
-#define IOVA 0x10000u
-#define SIZE 0x10000u
 #define F_VERSION_1 (1ull << VIRTIO_BIT_VERSION_1)
 #define F_ACCESS_PLATFORM (1ull << VIRTIO_BIT_ACCESS_PLATFORM)
 #define WWPN "naa.5001405aabbccdd0"
 
-static struct leak before;
-static struct fake_kernel *fk;
-static vhost_dev_t *dev;
-static vhost_mem_t *mem;
-static struct vhost_dev_events events;
-static int kick[3], call[3], err, tap[2];
+static int tap[2];
 
 /* ------------------------------------------------------------------- the bench */
 
-static int event_fd(void)
-{
-	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-
-	ck_assert_int_ge(fd, 0);
-	return fd;
-}
-
-/* How often an eventfd was signalled since the last time. */
-static unsigned int signals(int fd)
-{
-	uint64_t n;
-
-	return read(fd, &n, sizeof(n)) < 0 ? 0 : (unsigned int)n;
-}
-
 static void begin(enum kdev_kind kind)
 {
-	unsigned int i;
-
-	before = leak_begin();
-	fk = fake_kernel_new(kind);
-	ck_assert_int_eq(vhost_mem_new(SIZE, 0, IOVA, &mem), 0);
-	fake_kernel_name(fk, "mem", vhost_mem_addr(mem), SIZE);
-	for (i = 0; i < 3; i++) {
-		kick[i] = event_fd();
-		call[i] = event_fd();
-	}
-	err = event_fd();
+	bench_begin(kind);
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, tap), 0);
-	memset(&events, 0, sizeof(events));
-	dev = NULL;
 }
 
 static void end(void)
 {
-	unsigned int i;
-
-	dev = vhost_dev_unref(dev);
-	for (i = 0; i < 3; i++) {
-		close(kick[i]);
-		close(call[i]);
-	}
-	close(err);
 	close(tap[0]);
 	close(tap[1]);
-	vhost_mem_unref(mem);
-	fake_kernel_free(fk);
-	ck_assert_int_eq(leak_check(&before), 0);
-}
-
-static int open_with(const struct vhost_dev_opts *opts)
-{
-	return kdev_new(fk->kind, "/dev/vhost-test", fake_kernel_open(fk), opts, &events, &dev);
-}
-
-static int open_flags(uint32_t flags)
-{
-	struct vhost_dev_opts opts = { .flags = flags };
-
-	return open_with(&opts);
+	bench_end();
 }
 
 static void open_it(void)
 {
 	ck_assert_int_eq(open_flags(0), 0);
-}
-
-static struct vhost_vq_config queue(unsigned int i)
-{
-	return (struct vhost_vq_config){
-		.size = 8, .desc = IOVA + i * 0x3000, .driver = IOVA + 0x1000 + i * 0x3000,
-		.device = IOVA + 0x2000 + i * 0x3000,
-		.kick_fd = kick[i], .call_fd = call[i], .err_fd = -1,
-	};
-}
-
-static int set_up(unsigned int i)
-{
-	struct vhost_vq_config c = queue(i);
-
-	return vhost_dev_vq_setup(dev, i, &c, sizeof(c));
 }
 
 static unsigned int n_queues(void)

@@ -18,94 +18,17 @@
 #include <vhost/vdpa.h>
 #include <vhost/vhost.h>
 
-#include "expect.h"
-#include "fake-kernel.h"
-#include "leak.h"
+#include "kernel-bench.h"
 
-#define IOVA 0x10000u
-#define SIZE 0x10000u
 #define FEATURES (1ull << VIRTIO_BIT_VERSION_1 | 1ull << VIRTIO_BIT_ACCESS_PLATFORM)
 #define BF(name) (1ull << KV_BF_##name)
 #define NEEDS_RESET 64u
 
-static struct leak before;
-static struct fake_kernel *fk;
-static vhost_dev_t *dev;
-static vhost_mem_t *mem;
-static struct vhost_dev_events events;
-static int kick[2], call[2], err;
-
 /* ------------------------------------------------------------------- the bench */
-
-static int event_fd(void)
-{
-	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-
-	ck_assert_int_ge(fd, 0);
-	return fd;
-}
-
-static unsigned int signals(int fd)
-{
-	uint64_t n;
-
-	return read(fd, &n, sizeof(n)) < 0 ? 0 : (unsigned int)n;
-}
 
 static void begin(void)
 {
-	unsigned int i;
-
-	before = leak_begin();
-	fk = fake_kernel_new(KDEV_VDPA);
-	ck_assert_int_eq(vhost_mem_new(SIZE, 0, IOVA, &mem), 0);
-	fake_kernel_name(fk, "mem", vhost_mem_addr(mem), SIZE);
-	for (i = 0; i < 2; i++) {
-		kick[i] = event_fd();
-		call[i] = event_fd();
-	}
-	err = event_fd();
-	memset(&events, 0, sizeof(events));
-	dev = NULL;
-}
-
-static void end(void)
-{
-	unsigned int i;
-
-	dev = vhost_dev_unref(dev);
-	for (i = 0; i < 2; i++) {
-		close(kick[i]);
-		close(call[i]);
-	}
-	close(err);
-	vhost_mem_unref(mem);
-	fake_kernel_free(fk);
-	ck_assert_int_eq(leak_check(&before), 0);
-}
-
-static int open_flags(uint32_t flags)
-{
-	struct vhost_dev_opts opts = { .flags = flags };
-
-	return kdev_new(KDEV_VDPA, "/dev/vhost-vdpa-test", fake_kernel_open(fk), &opts, &events,
-			&dev);
-}
-
-static struct vhost_vq_config queue(unsigned int i)
-{
-	return (struct vhost_vq_config){
-		.size = 8, .desc = IOVA + i * 0x3000, .driver = IOVA + 0x1000 + i * 0x3000,
-		.device = IOVA + 0x2000 + i * 0x3000,
-		.kick_fd = kick[i], .call_fd = call[i], .err_fd = -1,
-	};
-}
-
-static int set_up(unsigned int i)
-{
-	struct vhost_vq_config c = queue(i);
-
-	return vhost_dev_vq_setup(dev, i, &c, sizeof(c));
+	bench_begin(KDEV_VDPA);
 }
 
 static void open_it(void)
@@ -1646,7 +1569,7 @@ static bool fail_one(unsigned int n, int error)
 	r = life(&step);
 	if (!fk->failed) {
 		ck_assert_msg(r == 0, "%s: %d: %s", step, r, vhost_last_error());
-		end();
+		bench_end();
 		return false;
 	}
 	if (r == 0)	/* a reset does not mind a stop that fails */
@@ -1673,7 +1596,7 @@ static bool fail_one(unsigned int n, int error)
 	}
 	if (dev)
 		ck_assert_int_eq(vhost_dev_get_state(dev), VHOST_DEV_STOPPED);
-	end();
+	bench_end();
 	return true;
 }
 
@@ -1714,7 +1637,7 @@ START_TEST(k13_a_device_that_goes_away_leaves_nothing)
 			ck_assert_int_eq(vhost_dev_get_state(dev), VHOST_DEV_STOPPED);
 			ck_assert_int_lt(vhost_dev_reset(dev), 0);
 		}
-		end();
+		bench_end();
 		if (!more)
 			return;
 	}
@@ -1735,7 +1658,7 @@ int main(void)
 		printf("skip: the addresses here are made for pages of 4096 bytes\n");
 		return 77;
 	}
-	tcase_add_checked_fixture(tc, begin, end);
+	tcase_add_checked_fixture(tc, begin, bench_end);
 	tcase_set_timeout(own, 120);
 
 	tcase_add_test(tc, opening_asks_for_what_the_device_is);

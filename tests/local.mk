@@ -43,8 +43,10 @@ tests_check_wire_SOURCES = tests/check-wire.c tests/leak.h tests/peer.c tests/pe
 tests_check_dev_SOURCES = tests/check-dev.c tests/fake.c tests/fake.h
 tests_check_iova_SOURCES = tests/check-iova.c tests/fake-kernel.c tests/fake-kernel.h
 
-tests_check_kernel_SOURCES = tests/check-kernel.c tests/expect.h tests/fake-kernel.c tests/fake-kernel.h
-tests_check_vdpa_SOURCES = tests/check-vdpa.c tests/expect.h tests/fake-kernel.c tests/fake-kernel.h
+tests_check_kernel_SOURCES = tests/check-kernel.c tests/expect.h tests/kernel-bench.h \
+	tests/fake-kernel.c tests/fake-kernel.h
+tests_check_vdpa_SOURCES = tests/check-vdpa.c tests/expect.h tests/kernel-bench.h \
+	tests/fake-kernel.c tests/fake-kernel.h
 
 # Headers and files that tests share: EXTRA_DIST += tests/foo.h
 
