@@ -15,6 +15,7 @@
 
 #include <vhost/vdpa.h>
 
+#include "trace.h"
 #include "transport/kdev.h"
 #include "transport/user.h"
 
@@ -24,28 +25,6 @@ VHOST_EXPORT const char *vhost_version(void)
 }
 
 /* ------------------------------------------------------------ opening, life */
-
-static void log_to_stderr(int level, const char *text, void *opaque _unused_)
-{
-	static const char *const names[] = { "error", "warning", "info", "debug" };
-
-	fprintf(stderr, "libvhost: %s: %s\n", names[level & 3], text);
-}
-
-static void trace_to_stderr(const struct vhost_trace_event *event, void *opaque _unused_)
-{
-	char line[512];
-
-	vhost_trace_format(event, line, sizeof(line));
-	fprintf(stderr, "libvhost: %s\n", line);
-}
-
-static bool env_is_set(const char *name)
-{
-	const char *value = secure_getenv(name);
-
-	return value && *value && strcmp(value, "0") != 0;
-}
 
 int dev_new(const struct vhost_transport_ops *ops, size_t size, const char *address,
 	    const struct vhost_dev_opts *opts, void *ret)
@@ -64,10 +43,9 @@ int dev_new(const struct vhost_transport_ops *ops, size_t size, const char *addr
 	dev->refs = 1;
 	dev->device_id = opts->device_id;
 	dev->timeout_ms = opts->timeout_ms ? opts->timeout_ms : VHOST_DEFAULT_TIMEOUT_MS;
-	dev->log = opts->log ? opts->log : env_is_set("LIBVHOST_LOG") ? log_to_stderr : NULL;
+	dev->log = opts->log ? opts->log : log_from_environment();
 	dev->log_opaque = opts->log_opaque;
-	dev->trace = opts->trace ? opts->trace :
-		     env_is_set("LIBVHOST_TRACE") ? trace_to_stderr : NULL;
+	dev->trace = opts->trace ? opts->trace : trace_from_environment();
 	dev->trace_opaque = opts->trace_opaque;
 	dev->events_opaque = opts->events_opaque;
 	dev->txns_tail = &dev->txns;

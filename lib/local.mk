@@ -51,6 +51,7 @@ libvhost_internal_la_SOURCES = \
 	lib/ring/virtq.c \
 	lib/ring/virtq.h \
 	lib/trace.c \
+	lib/trace.h \
 	lib/transport/kdev.c \
 	lib/transport/kdev.h \
 	lib/transport/kernel-calls.c \

@@ -11,9 +11,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 
 #include "proto/kernel-text.h"
+#include "trace.h"
 
 /* An errno of the kernel's own, which it lets out where a device has no doorbells. */
 #define ENOTSUPP 524
@@ -47,13 +47,11 @@ static void trace(struct kdev *k, int direction, uint32_t request, uint32_t leng
 		.size = sizeof(event), .direction = (uint32_t)direction,
 		.channel = VHOST_TRACE_KERNEL, .request = request, .length = length, .name = name,
 	};
-	struct timespec now;
 	char text[320];
 
 	snprintf(text, sizeof(text), "%s%s%s%s%s", name, *what ? ": " : "", what,
 		 r < 0 ? " = " : "", r < 0 ? strerror(-r) : "");
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	event.time_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	event.time_ns = trace_now();
 	event.text = text;
 	k->dev.trace(&event, k->dev.trace_opaque);
 }

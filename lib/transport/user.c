@@ -12,8 +12,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 
+#include "trace.h"
 #include "transport/user.h"
 
 #define MAX_SLOTS 65536u
@@ -24,21 +24,8 @@ static void trace(void *opaque, bool received, enum vu_direction dir, const stru
 		  const void *payload, const int *fds, unsigned int n_fds)
 {
 	struct vhost_user *u = opaque;
-	const struct vu_row *row = vu_row(dir, hdr->request);
-	struct timespec ts;
-	char text[400];
-	struct vhost_trace_event event = {
-		.size = sizeof(event),
-		.direction = received ? VHOST_TRACE_RECEIVED : VHOST_TRACE_SENT,
-		.channel = dir == VU_BACKEND ? VHOST_TRACE_BACKEND : VHOST_TRACE_MAIN,
-		.request = hdr->request, .flags = hdr->flags, .length = hdr->size,
-		.n_fds = n_fds, .fds = fds, .name = row ? row->name : "?", .text = text,
-	};
 
-	vu_text(dir, hdr, payload, n_fds, text, sizeof(text));
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	event.time_ns = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-	u->dev.trace(&event, u->dev.trace_opaque);
+	trace_message(u->dev.trace, u->dev.trace_opaque, received, dir, hdr, payload, fds, n_fds);
 }
 
 void user_trace_changed(struct vhost_dev *dev)
