@@ -606,6 +606,7 @@ START_TEST(translations_are_sent_as_iotlb_messages_and_answered)
 {
 	struct vhost_iotlb_entry entry = { .iova = 0x5000, .size = 0x2000, .perm = 3,
 					   .target = MEM_IOVA + 0x3000 };
+	const uint32_t flags = _i & 1 ? PEER_NEED_REPLY : PEER_PLAIN;
 	struct vu_iotlb want = { .iova = 0x5000, .size = 0x2000, .perm = 3, .type = 2 };
 
 	open_with(ack_if(_i & 1) | (_i & 2 ? PF(GPA_ADDRESSES) : 0));
@@ -615,15 +616,15 @@ START_TEST(translations_are_sent_as_iotlb_messages_and_answered)
 	peer_reply_u64(&peer, VU_IOTLB_MSG, 0);
 	ck_assert_int_eq(vhost_dev_iotlb_update(dev, &entry, sizeof(entry)), 0);
 	want.user_addr = region.user_addr + 0x3000;
-	peer_expect(&peer, VU_IOTLB_MSG, PEER_PLAIN, &want, sizeof(want));
+	peer_expect(&peer, VU_IOTLB_MSG, flags, &want, sizeof(want));
 	peer_reply_u64(&peer, VU_IOTLB_MSG, 0);
 	ck_assert_int_eq(vhost_dev_iotlb_invalidate(dev, 0x5000, 0x1000, 0), 0);
 	want = (struct vu_iotlb){ .iova = 0x5000, .size = 0x1000, .type = 3 };
-	peer_expect(&peer, VU_IOTLB_MSG, PEER_PLAIN, &want, sizeof(want));
+	peer_expect(&peer, VU_IOTLB_MSG, flags, &want, sizeof(want));
 	peer_reply_u64(&peer, VU_IOTLB_MSG, 1);
 	ck_assert_int_eq(vhost_dev_iotlb_invalidate(dev, 0, 0, 0), -EREMOTEIO);
 	want = (struct vu_iotlb){ .iova = 0, .size = UINT64_MAX, .type = 3 };
-	peer_expect(&peer, VU_IOTLB_MSG, PEER_PLAIN, &want, sizeof(want));
+	peer_expect(&peer, VU_IOTLB_MSG, flags, &want, sizeof(want));
 	entry.target = MEM_IOVA + MEM_SIZE;
 	ck_assert_int_eq(vhost_dev_iotlb_update(dev, &entry, sizeof(entry)), -EINVAL);
 	peer_expect_nothing(&peer);
@@ -1417,7 +1418,7 @@ START_TEST(a_miss_is_answered_on_the_main_socket_before_its_own_answer)
 		want.user_addr = region.user_addr;
 	}
 	ask(VU_BACKEND_IOTLB_MSG, PEER_NEED_REPLY, &miss, sizeof(miss), -1);
-	peer_expect(&peer, VU_IOTLB_MSG, PEER_PLAIN, &want, sizeof(want));
+	peer_expect(&peer, VU_IOTLB_MSG, PEER_NEED_REPLY, &want, sizeof(want));
 	expect_channel(VU_BACKEND_IOTLB_MSG, 0);
 	peer_reply_u64(&peer, VU_IOTLB_MSG, 0);
 	/* one that has no translation */
@@ -1444,7 +1445,7 @@ START_TEST(a_miss_is_served_while_a_call_waits)
 	/* never answered: it waits, serves the channel, and gives up */
 	ck_assert_int_eq(vhost_dev_set_features(dev, F_VERSION_1 | F_ACCESS_PLATFORM), -ETIMEDOUT);
 	peer_expect_u64(&peer, VU_SET_FEATURES, features);
-	peer_expect(&peer, VU_IOTLB_MSG, PEER_PLAIN, NULL, sizeof(struct vu_iotlb));
+	peer_expect(&peer, VU_IOTLB_MSG, PEER_NEED_REPLY, NULL, sizeof(struct vu_iotlb));
 }
 END_TEST
 

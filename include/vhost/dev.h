@@ -65,9 +65,6 @@ struct vhost_iotlb_entry {
 	uint32_t asid;
 };
 
-#define VHOST_IOTLB_PERM_READ 1u
-#define VHOST_IOTLB_PERM_WRITE 2u
-
 /**
  * struct vhost_dev_events - what a device tells its user unasked
  *
@@ -82,7 +79,8 @@ struct vhost_iotlb_entry {
  * @config_changed: the configuration space changed; the back-end does not wait
  *                  for this callback to return
  * @iotlb_miss:     the device needs the translation of @iova for @perm. Write
- *                  *@ret and return 0, or return a negative errno for an address
+ *                  *@ret, with all the permissions of the range (a later
+ *                  answer takes the place of this one), and return 0, or return a negative errno for an address
  *                  that is not to be translated. Without this callback the
  *                  memory map is used as it is (iova = target)
  * @iotlb_fault:    the device was refused an access to @iova

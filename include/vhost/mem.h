@@ -22,6 +22,10 @@
 extern "C" {
 #endif
 
+/* What may be done with a range of the device's addresses. */
+#define VHOST_IOTLB_PERM_READ 1u
+#define VHOST_IOTLB_PERM_WRITE 2u
+
 /* struct vhost_mem_desc.flags */
 #define VHOST_MEM_READONLY (1u << 0)	/* the device must not write to it */
 #define VHOST_MEM_UNMAPPED (1u << 1)	/* vDPA: for vhost_dev_iotlb_update() to refer to only */

@@ -111,6 +111,10 @@ int user_send_fds(struct vhost_user *u, struct vhost_op *op, const struct user_r
 	bool now = req->now || (op && !op->txn);
 	int r;
 
+	/* It has an answer by the specification, but DPDK's back-end gives it only if asked. */
+	if (req->request == VU_IOTLB_MSG && has_pf(u, VHOST_USER_PF_REPLY_ACK))
+		hdr.flags |= VU_NEED_REPLY;
+
 	/* What came unasked must not be taken for the answer to this. */
 	if (unlikely(!u->n_pend && vu_chan_has_msg(&u->main) &&
 		     u->dev.state >= VHOST_DEV_STOPPED))
