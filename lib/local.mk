@@ -28,6 +28,14 @@ libvhost_internal_la_SOURCES = \
 	lib/error.c \
 	lib/mem/alloc.c \
 	lib/mem/alloc.h \
+	lib/mem/dirty.c \
+	lib/mem/dirty.h \
+	lib/mem/guest.c \
+	lib/mem/guest.h \
+	lib/mem/inflight.c \
+	lib/mem/inflight.h \
+	lib/mem/iotlb.c \
+	lib/mem/iotlb.h \
 	lib/mem/iova.c \
 	lib/mem/iova.h \
 	lib/mem/map.c \

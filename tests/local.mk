@@ -9,6 +9,7 @@ unit_tests = \
 	tests/check-chan \
 	tests/check-dev \
 	tests/check-faults \
+	tests/check-guest \
 	tests/check-hostile \
 	tests/check-iova \
 	tests/check-kernel \
