@@ -8,10 +8,12 @@ bench_programs = \
 	bench/bench-net \
 	bench/bench-roundtrip \
 	bench/bench-vdpa \
-	bench/bench-virtq
+	bench/bench-virtq \
+	bench/bench-vring
 
 EXTRA_DIST += bench/README bench/bringup-calls.sh bench/frames.sh bench/guest.sh \
-	bench/instructions.sh bench/mapping.sh bench/roundtrip.sh bench/run
+	bench/instructions.sh bench/mapping.sh bench/roundtrip.sh bench/run \
+	bench/vring-instructions.sh
 
 check_PROGRAMS += $(bench_programs)
 

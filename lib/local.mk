@@ -58,6 +58,11 @@ libvhost_internal_la_SOURCES = \
 	lib/ring/virtq-split.c \
 	lib/ring/virtq.c \
 	lib/ring/virtq.h \
+	lib/ring/vring-packed.c \
+	lib/ring/vring-run.h \
+	lib/ring/vring-split.c \
+	lib/ring/vring.c \
+	lib/ring/vring.h \
 	lib/trace.c \
 	lib/trace.h \
 	lib/transport/kdev.c \

@@ -11,6 +11,7 @@ unit_tests = \
 	tests/check-faults \
 	tests/check-guest \
 	tests/check-hostile \
+	tests/check-inflight \
 	tests/check-iova \
 	tests/check-kernel \
 	tests/check-kernel-abi \
@@ -20,6 +21,7 @@ unit_tests = \
 	tests/check-text \
 	tests/check-vdpa \
 	tests/check-virtq \
+	tests/check-vring \
 	tests/check-wire
 
 # check-faults has the library's calls of these fail in turn.
@@ -38,6 +40,13 @@ peer_tests = \
 	tests/check-virtiofsd
 EXTRA_DIST += tests/program.h tests/ctypes_test.py
 LDADD = libvhost-internal.la $(CHECK_LIBS)
+
+tests_check_vring_SOURCES = tests/check-vring.c tests/leak.h tests/ring-driver.c tests/ring-driver.h
+# The rings once more, with a call between every two stores to the record.
+tests_check_inflight_SOURCES = tests/check-inflight.c tests/leak.h \
+	tests/ring-driver.c tests/ring-driver.h \
+	lib/ring/vring.c lib/ring/vring-split.c lib/ring/vring-packed.c
+tests_check_inflight_CPPFLAGS = $(AM_CPPFLAGS) -DVRING_KILL_POINTS
 
 tests_check_wire_SOURCES = tests/check-wire.c tests/leak.h tests/peer.c tests/peer.h
 
