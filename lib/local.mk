@@ -4,6 +4,7 @@
 # --- public headers: installed to $(includedir)/vhost
 vhostincludedir = $(includedir)/vhost
 vhostinclude_HEADERS = \
+	include/vhost/backend.h \
 	include/vhost/dev.h \
 	include/vhost/mem.h \
 	include/vhost/names.h \
@@ -15,11 +16,22 @@ vhostinclude_HEADERS = \
 	include/vhost/version.h \
 	include/vhost/vhost.h \
 	include/vhost/virtq.h \
+	include/vhost/vring.h \
 	include/vhost/vsock.h \
 	include/vhost/worker.h
 
 # --- the library's sources and private headers, a line each, sorted
 libvhost_internal_la_SOURCES = \
+	lib/backend/backend.c \
+	lib/backend/backend.h \
+	lib/backend/channel.c \
+	lib/backend/session-device.c \
+	lib/backend/session-mem.c \
+	lib/backend/session-migrate.c \
+	lib/backend/session-ring.c \
+	lib/backend/session.c \
+	lib/backend/session.h \
+	lib/backend/vring.c \
 	lib/dev-mem.c \
 	lib/dev-migrate.c \
 	lib/dev-queue.c \

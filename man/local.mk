@@ -5,10 +5,46 @@
 # lists them all: run it after you add a page, or a name to one.
 
 dist_man_MANS = \
+	man/vhost-backend-tutorial.7 \
+	man/vhost-backend.7 \
 	man/vhost-kernel.7 \
 	man/vhost-user.7 \
 	man/vhost-vdpa.7 \
 	man/vhost.7 \
+	man/vhost_backend_add_shared_object.3 \
+	man/vhost_backend_answer.3 \
+	man/vhost_backend_attach_fd.3 \
+	man/vhost_backend_close.3 \
+	man/vhost_backend_config_changed.3 \
+	man/vhost_backend_connect.3 \
+	man/vhost_backend_disconnect.3 \
+	man/vhost_backend_error.3 \
+	man/vhost_backend_get_fd.3 \
+	man/vhost_backend_get_features.3 \
+	man/vhost_backend_get_mem.3 \
+	man/vhost_backend_get_protocol_features.3 \
+	man/vhost_backend_get_status.3 \
+	man/vhost_backend_get_vring.3 \
+	man/vhost_backend_handle_sigbus.3 \
+	man/vhost_backend_is_connected.3 \
+	man/vhost_backend_listen.3 \
+	man/vhost_backend_listen_fd.3 \
+	man/vhost_backend_lookup_shared_object.3 \
+	man/vhost_backend_mark_dirty.3 \
+	man/vhost_backend_needs_reset.3 \
+	man/vhost_backend_new.3 \
+	man/vhost_backend_process.3 \
+	man/vhost_backend_ref.3 \
+	man/vhost_backend_remove_shared_object.3 \
+	man/vhost_backend_set_config.3 \
+	man/vhost_backend_set_host_notifier.3 \
+	man/vhost_backend_set_log.3 \
+	man/vhost_backend_set_trace.3 \
+	man/vhost_backend_shmem_map.3 \
+	man/vhost_backend_shmem_unmap.3 \
+	man/vhost_backend_state_done.3 \
+	man/vhost_backend_translate.3 \
+	man/vhost_backend_unref.3 \
 	man/vhost_cap_name.3 \
 	man/vhost_config_field.3 \
 	man/vhost_dev_begin.3 \
@@ -105,6 +141,8 @@ dist_man_MANS = \
 	man/vhost_name_status.3 \
 	man/vhost_net_set_backend.3 \
 	man/vhost_net_set_header.3 \
+	man/vhost_req_read.3 \
+	man/vhost_req_write.3 \
 	man/vhost_scsi_get_abi_version.3 \
 	man/vhost_scsi_get_events_missed.3 \
 	man/vhost_scsi_set_endpoint.3 \
@@ -150,6 +188,21 @@ dist_man_MANS = \
 	man/vhost_virtq_reset.3 \
 	man/vhost_virtq_set_notify.3 \
 	man/vhost_virtq_unref.3 \
+	man/vhost_vring_break.3 \
+	man/vhost_vring_error.3 \
+	man/vhost_vring_get_backend.3 \
+	man/vhost_vring_get_fd.3 \
+	man/vhost_vring_get_index.3 \
+	man/vhost_vring_get_opaque.3 \
+	man/vhost_vring_get_size.3 \
+	man/vhost_vring_in_flight.3 \
+	man/vhost_vring_is_running.3 \
+	man/vhost_vring_notify.3 \
+	man/vhost_vring_pop.3 \
+	man/vhost_vring_push.3 \
+	man/vhost_vring_set_notify.3 \
+	man/vhost_vring_set_opaque.3 \
+	man/vhost_vring_unpop.3 \
 	man/vhost_vsock_set_cid.3 \
 	man/vhost_worker_attach.3 \
 	man/vhost_worker_free.3 \

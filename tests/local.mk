@@ -6,6 +6,9 @@
 # of more files, or with other libraries, also sets tests_check_foo_SOURCES
 # (and _LDADD) below.
 unit_tests = \
+	tests/check-backend \
+	tests/check-backend-hostile \
+	tests/check-backend-peers \
 	tests/check-chan \
 	tests/check-dev \
 	tests/check-faults \
@@ -18,6 +21,7 @@ unit_tests = \
 	tests/check-mem \
 	tests/check-msg \
 	tests/check-names \
+	tests/check-pair \
 	tests/check-text \
 	tests/check-vdpa \
 	tests/check-virtq \
@@ -40,6 +44,12 @@ peer_tests = \
 	tests/check-virtiofsd
 EXTRA_DIST += tests/program.h tests/ctypes_test.py
 LDADD = libvhost-internal.la $(CHECK_LIBS)
+
+frontend = tests/frontend.c tests/frontend.h tests/leak.h
+tests_check_backend_SOURCES = tests/check-backend.c $(frontend)
+tests_check_backend_hostile_SOURCES = tests/check-backend-hostile.c $(frontend)
+tests_check_backend_peers_SOURCES = tests/check-backend-peers.c $(frontend)
+tests_check_pair_SOURCES = tests/check-pair.c tests/leak.h
 
 tests_check_vring_SOURCES = tests/check-vring.c tests/leak.h tests/ring-driver.c tests/ring-driver.h
 # The rings once more, with a call between every two stores to the record.
@@ -102,6 +112,12 @@ check-unit: all
 check-programs: all
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(unit_tests) $(peer_tests)'
 
+# Those with threads, in a build with --enable-sanitizers=thread.
+threaded_tests = tests/check-backend tests/check-backend-peers tests/check-guest tests/check-pair tests/check-vring
+
+check-threads: all
+	$(MAKE) $(AM_MAKEFLAGS) check check_PROGRAMS='$(threaded_tests)' TESTS='$(threaded_tests)'
+
 check-valgrind: all
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(unit_tests)' \
 		LOG_COMPILER='valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite'
@@ -110,4 +126,4 @@ check-valgrind: all
 check-summary:
 	@$(SHELL) $(top_srcdir)/tests/summarize $(abs_top_builddir)
 
-.PHONY: check-programs check-unit check-valgrind check-summary
+.PHONY: check-programs check-threads check-unit check-valgrind check-summary

@@ -20,6 +20,8 @@
 #include <vhost/vdpa.h>
 #include <vhost/vsock.h>
 #include <vhost/worker.h>
+#include <vhost/vring.h>
+#include <vhost/backend.h>
 #include <vhost/names.h>
 
 #endif

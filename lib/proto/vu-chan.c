@@ -253,11 +253,6 @@ int vu_chan_flush(struct vu_chan *c)
 	return 0;
 }
 
-bool vu_chan_wants_out(const struct vu_chan *c)
-{
-	return c->out_head && c->held != &c->out_head;
-}
-
 void vu_chan_hold(struct vu_chan *c)
 {
 	c->held = c->out_tail;

@@ -69,7 +69,10 @@ int vu_chan_send(struct vu_chan *c, const struct vu_header *hdr, const void *pay
 int vu_chan_flush(struct vu_chan *c);
 
 /* Is there anything that vu_chan_flush() would send? */
-bool vu_chan_wants_out(const struct vu_chan *c);
+static inline bool vu_chan_wants_out(const struct vu_chan *c)
+{
+	return c->out_head && c->held != &c->out_head;
+}
 
 /* Nothing is queued, held back, or half received. */
 static inline bool vu_chan_is_idle(const struct vu_chan *c)
