@@ -8,6 +8,9 @@ dist_man_MANS = \
 	man/vhost-backend-tutorial.7 \
 	man/vhost-backend.7 \
 	man/vhost-kernel.7 \
+	man/vhost-user-blk.1 \
+	man/vhost-user-net.1 \
+	man/vhost-user-rng.1 \
 	man/vhost-user.7 \
 	man/vhost-vdpa.7 \
 	man/vhost.7 \

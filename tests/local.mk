@@ -39,6 +39,8 @@ tests_check_virtq_SOURCES = tests/check-virtq.c tests/leak.h \
 
 # Those that talk to a program of somebody else's, and skip where there is none.
 peer_tests = \
+	tests/check-disk \
+	tests/check-nic \
 	tests/check-qsd \
 	tests/check-testpmd \
 	tests/check-virtiofsd
@@ -78,6 +80,8 @@ script_tests = \
 	tests/check-man.sh \
 	tests/check-python.sh \
 	tests/check-vhostctl.sh \
+	tests/check-backend-programs.sh \
+	tests/check-vhost-user-blk.sh \
 	tests/check-musl.sh \
 	tests/check-i386.sh
 

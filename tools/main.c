@@ -181,25 +181,6 @@ static int parse_rw(const char *text, struct options *opts)
 	return bad("--rw", text);
 }
 
-static int parse_mac(const char *text, struct options *opts)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	if (strlen(text) != 17)
-		return bad("--mac", text);
-	for (int i = 0; i < 17; i++) {
-		char c = text[i] >= 'A' && text[i] <= 'F' ? (char)(text[i] - 'A' + 'a') : text[i];
-		const char *d = strchr(digits, c);
-
-		if (i % 3 == 2 ? c != ':' : !d)
-			return bad("--mac", text);
-		if (i % 3 != 2)
-			opts->mac[i / 3] = (uint8_t)(opts->mac[i / 3] << 4 | (d - digits));
-	}
-	opts->has_mac = true;
-	return 0;
-}
-
 static int parse_option(int c, const char *arg, struct options *opts)
 {
 	double s;
@@ -260,7 +241,8 @@ static int parse_option(int c, const char *arg, struct options *opts)
 		opts->name = arg;
 		return 0;
 	case OPT_MAC:
-		return parse_mac(arg, opts);
+		opts->has_mac = true;
+		return parse_mac(arg, opts->mac) < 0 ? bad("--mac", arg) : 0;
 	case OPT_MTU:
 		if (parse_count("--mtu", arg, 65535, &opts->mtu) < 0)
 			return -EINVAL;

@@ -58,39 +58,6 @@ void complain_dev(const struct options *opts, const vhost_dev_t *dev)
 		complain("%s: %s", opts->address, why);
 }
 
-int parse_size(const char *text, uint64_t *ret)
-{
-	static const char suffixes[] = "KMGT";
-	unsigned long long value;
-	unsigned int shift = 0;
-	const char *s;
-	char *end;
-
-	if (*text < '0' || *text > '9')
-		return -EINVAL;
-	errno = 0;
-	value = strtoull(text, &end, 0);
-	if (errno)
-		return -EINVAL;
-	if (*end) {
-		char c = *end >= 'a' ? (char)(*end - 'a' + 'A') : *end;
-
-		s = strchr(suffixes, c);
-		if (!s)
-			return -EINVAL;
-		shift = 10 * (unsigned int)(s - suffixes + 1);
-		end++;
-		if (!strcmp(end, "iB"))
-			end += 2;
-		if (*end)
-			return -EINVAL;
-	}
-	if (value > UINT64_MAX >> shift)
-		return -EINVAL;
-	*ret = (uint64_t)value << shift;
-	return 0;
-}
-
 uint64_t now_ns(void)
 {
 	struct timespec ts;

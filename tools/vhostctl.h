@@ -18,6 +18,8 @@
 #include <json-c/json.h>
 #endif
 
+#include "parse.h"
+
 /* Exit codes; vhostctl(1) has them, too. */
 enum {
 	EXIT_OK = 0,
@@ -69,9 +71,6 @@ void catch_signals(void);
 void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* A sentence of the library's: for vhost_dev_open() pass no device. */
 void complain_dev(const struct options *opts, const vhost_dev_t *dev);
-
-/* "64K" and the like: bytes, with K, M, G or T for powers of 1024. 0 or -EINVAL. */
-int parse_size(const char *text, uint64_t *ret);
 
 uint64_t now_ns(void);
 /* "1.5 GiB", "12.3 us": into @buf, which is returned. */
