@@ -43,6 +43,7 @@ peer_tests = \
 	tests/check-nic \
 	tests/check-qsd \
 	tests/check-testpmd \
+	tests/check-testpmd-net \
 	tests/check-virtiofsd
 EXTRA_DIST += tests/program.h tests/ctypes_test.py
 LDADD = libvhost-internal.la $(CHECK_LIBS)
@@ -82,10 +83,12 @@ script_tests = \
 	tests/check-vhostctl.sh \
 	tests/check-backend-programs.sh \
 	tests/check-vhost-user-blk.sh \
+	tests/check-qemu.sh \
 	tests/check-musl.sh \
 	tests/check-i386.sh
 
 EXTRA_DIST += $(script_tests) tests/common.sh tests/m32/check.h tests/no-libcheck.sh \
+	tests/qemu/guest.c tests/qemu/init tests/qemu/machine.sh \
 	tests/smoke.c tests/summarize
 
 if HAVE_CHECK
