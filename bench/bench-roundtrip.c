@@ -12,10 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <vhost/vhost.h>
+
+#include "half.h"
 
 #define GET_FEATURES 1u
 #define FEATURES 0x130000000ull	/* without PROTOCOL_FEATURES */
@@ -121,85 +122,12 @@ static void set_up(void)
 	drain();
 }
 
-static void run(void (*half)(void), unsigned int count)
-{
-	while (count--) {
-		give_answer();
-		half();
-		take_request();
-	}
-}
-
-/* CPU time of one half, a nanosecond number: read around each call, the reading's own cost
- * subtracted. */
-static uint64_t cpu_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
-static void nothing(void)
-{
-}
-
-static double measure(void (*half)(void), unsigned int count)
-{
-	uint64_t sum = 0, start;
-	unsigned int i;
-
-	for (i = 0; i < count; i++) {
-		give_answer();
-		start = cpu_ns();
-		half();
-		sum += cpu_ns() - start;
-		if (half == nothing) {
-			neither();
-			take_request();
-		} else {
-			take_request();
-		}
-	}
-	return (double)sum / count;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-#define ROUNDS 101
-
-static void compare(unsigned int count)
-{
-	static double ratio[ROUNDS], a[ROUNDS], b[ROUNDS];
-	unsigned int i;
-
-	for (i = 0; i < ROUNDS; i++) {
-		double clock = measure(nothing, count);
-
-		/* each goes first in every other round */
-		if (i % 2) {
-			a[i] = measure(ours, count) - clock;
-			b[i] = measure(bare, count) - clock;
-		} else {
-			b[i] = measure(bare, count) - clock;
-			a[i] = measure(ours, count) - clock;
-		}
-		ratio[i] = a[i] / b[i];
-	}
-	qsort(ratio, ROUNDS, sizeof(*ratio), by_value);
-	qsort(a, ROUNDS, sizeof(*a), by_value);
-	qsort(b, ROUNDS, sizeof(*b), by_value);
-	printf("GET_FEATURES, front-end half, CPU time, median of %u rounds of %u:\n", ROUNDS, count);
-	printf("  vhost_dev_get_features()  %6.0f ns\n", a[ROUNDS / 2]);
-	printf("  sendmsg and recvmsg       %6.0f ns\n", b[ROUNDS / 2]);
-	printf("  ratio                     %6.3f (quartiles %.3f and %.3f)\n", ratio[ROUNDS / 2],
-	       ratio[ROUNDS / 4], ratio[3 * ROUNDS / 4]);
-}
+static const struct half half = {
+	.title = "GET_FEATURES, front-end half",
+	.ours_name = "vhost_dev_get_features()", .bare_name = "sendmsg and recvmsg",
+	.before = give_answer, .ours = ours, .bare = bare, .neither = neither,
+	.after = take_request,
+};
 
 int main(int argc, char **argv)
 {
@@ -227,9 +155,9 @@ int main(int argc, char **argv)
 		}
 	set_up();
 	if (!variant)
-		compare(count);
+		half_compare(&half, count);
 	else
-		run(strcmp(variant, "ours") ? bare : ours, count);
+		half_run(&half, strcmp(variant, "ours") ? bare : ours, count);
 	vhost_dev_unref(dev);
 	close(sockets[0]);
 	close(sockets[1]);

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The libvhost authors
 #
-# User instructions of the front-end's half of a GET_FEATURES round trip, over those of
-# a bare sendmsg and recvmsg pair.
-# Usage: roundtrip.sh [bench-roundtrip]. Exits 77 without valgrind.
+# User instructions of one side's half of a GET_FEATURES round trip, over those of a bare
+# sendmsg and recvmsg pair.
+# Usage: roundtrip.sh PROGRAM: bench-roundtrip (the front-end's half) or bench-backend (the
+# back-end's). Exits 77 without valgrind.
 set -eu
 
 bench=${1:-bench/bench-roundtrip}
@@ -32,7 +33,13 @@ per_call()
 
 ours=$(per_call ours)
 bare=$(per_call bare)
-echo "GET_FEATURES, front-end half, user instructions:"
-echo "  vhost_dev_get_features()  $ours"
+case $bench in
+*bench-backend)
+	half=back-end name="vhost_backend_process() " ;;
+*)
+	half=front-end name="vhost_dev_get_features()" ;;
+esac
+echo "GET_FEATURES, $half half, user instructions:"
+echo "  $name  $ours"
 echo "  sendmsg and recvmsg       $bare"
 echo "  over the bare pair        $((ours - bare))"
