@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 The libvhost authors
 #
-# demo.sh [BUILDDIR]: read and write a disk that qemu-storage-daemon serves, through
-# libvhost, and prove it. Everything is in a directory of its own, which goes at the
-# end. ./quickstart demo builds what this needs, and runs it.
+# demo.sh [BUILDDIR]: both sides of vhost-user, and proof of them. A disk that
+# qemu-storage-daemon serves is read and written through libvhost; then libvhost serves
+# it, to vhostctl and to a guest under QEMU, and is killed and started again while the
+# guest writes. Everything is in a directory of its own, which goes at the end.
+# ./quickstart demo builds what this needs, and runs it.
 
 set -u
 LC_ALL=C
@@ -22,6 +24,10 @@ build=$(cd "${1:-$top/build/main}" 2>/dev/null && pwd) || {
 	exit 1
 }
 vhostctl=$build/tools/vhostctl
+server=$build/tools/vhost-user-blk
+srcdir=$top
+# shellcheck source=tests/qemu/machine.sh
+. "$top/tests/qemu/machine.sh"
 PATH=$PATH:/usr/sbin:/sbin	# mke2fs and its kind
 export PATH
 
@@ -76,20 +82,10 @@ give_up()
 # --- what we start and make, and its end
 
 work=
-daemon=
 # shellcheck disable=SC2317 # the trap calls it
 cleanup()
 {
-	if [ -n "$daemon" ]; then
-		kill "$daemon" 2>/dev/null
-		n=0
-		while kill -0 "$daemon" 2>/dev/null && [ "$n" -lt 50 ]; do
-			sleep 0.1
-			n=$((n + 1))
-		done
-		[ "$n" -lt 50 ] || kill -9 "$daemon" 2>/dev/null
-		wait "$daemon" 2>/dev/null
-	fi
+	end_all
 	[ -z "$work" ] || rm -rf "$work"
 }
 trap cleanup EXIT
@@ -98,7 +94,9 @@ trap 'echo; echo "Interrupted: not all of it held."; exit 1' HUP INT TERM
 for tool in qemu-storage-daemon mke2fs debugfs sha256sum; do
 	command -v "$tool" >/dev/null || give_up "$tool is not installed"
 done
-[ -x "$vhostctl" ] || give_up "$vhostctl is not built"
+for program in "$vhostctl" "$server"; do
+	[ -x "$program" ] || give_up "$program is not built"
+done
 work=$(mktemp -d "${TMPDIR:-/tmp}/libvhost-demo.XXXXXX") || give_up "no directory to work in"
 cd "$work" || exit 1
 
@@ -120,6 +118,7 @@ mkdir files files/source
 cp "$top/README.md" "$top/LICENSE" files
 cp "$top"/lib/*.c "$top"/include/vhost/*.h files/source
 head -c 33554432 /dev/urandom >files/random.bin
+(cd files && find . -type f -exec sha256sum {} + >../manifest && mv ../manifest .)
 truncate -s 256M disk.img
 mke2fs -q -t ext4 -d files -L libvhost-demo disk.img 192M 2>mke2fs.log || {
 	indent <mke2fs.log
@@ -130,18 +129,20 @@ good "$(find files -type f | wc -l) files in an ext4 of 192 MiB, on a disk of 25
 # --- the one who serves it
 
 title "qemu-storage-daemon serves it over vhost-user-blk"
-qemu-storage-daemon \
+# serve NAME COMMAND...: start what makes NAME.sock, and wait for that
+serve()
+{
+	backend "$@"
+	listening "$1" "$backend_pid" >listening.log || {
+		indent <listening.log
+		give_up "$2 does not serve $1.sock"
+	}
+}
+
+serve disk qemu-storage-daemon \
 	--blockdev driver=file,filename=disk.img,node-name=disk \
-	--export type=vhost-user-blk,id=disk,node-name=disk,addr.type=unix,addr.path=disk.sock,writable=on,num-queues=2 \
-	>daemon.log 2>&1 </dev/null &
-daemon=$!
-n=0
-while [ ! -S disk.sock ]; do
-	kill -0 "$daemon" 2>/dev/null || { indent <daemon.log; daemon=; give_up "the daemon ended"; }
-	[ "$n" -lt 100 ] || give_up "no socket after 10 seconds"
-	sleep 0.1
-	n=$((n + 1))
-done
+	--export type=vhost-user-blk,id=disk,node-name=disk,addr.type=unix,addr.path=disk.sock,writable=on,num-queues=2
+daemon=$backend_pid
 good "$(qemu-storage-daemon --version | head -n 1)"
 
 # --- what it offers
@@ -196,6 +197,63 @@ for depth in 1 32; do
 	verdict "random reads at depth $depth" "$status"
 done
 
-kill -0 "$daemon" 2>/dev/null
+alive "$daemon"
 verdict "the daemon is still there" $?
+end TERM "$daemon"
+
+# --- the other side: we serve it
+
+title "vhost-user-blk, of libvhost, serves it now"
+serve ours "$server" --socket-path="$work/ours.sock" --blk-file=disk.img --num-queues=2
+ours=$backend_pid
+"$vhostctl" blk info unix:ours.sock | indent
+"$vhostctl" blk read unix:ours.sock --quiet | cmp -s - disk.img
+verdict "vhostctl reads from it what is in the image" $?
+"$vhostctl" blk bench unix:ours.sock --rw randread --iodepth 32 --runtime 2 >bench.txt
+status=$?
+indent <bench.txt
+[ "$status" -ne 0 ] || grep -q 'IOPS  *[1-9]' bench.txt || status=1
+verdict "random reads at depth 32" "$status"
+
+title "A guest under QEMU has it as its disk"
+if ! machine_image >image.out 2>&1; then
+	printf '  not shown: %s\n' "$machine_why"
+	conclude
+fi
+if ! { machine vm -machine memory-backend=ram \
+	-chardev socket,id=disk,path=ours.sock,reconnect=1 \
+	-device vhost-user-blk-pci,chardev=disk,num-queues=2 && up 60; } >machine.out 2>&1; then
+	indent <machine.out
+	give_up "the guest does not come up"
+fi
+guest 10 'uname -sr' >guest.log
+verdict "$(cat guest.out) is up, with no other disk" $?
+guest 60 'mount -t ext4 /dev/vda /mnt && cd /mnt && sha256sum -c manifest' >guest.log
+verdict "the guest mounts the file system, and every file has its hash" $?
+
+title "vhost-user-blk is killed, twice, while the guest writes"
+# What is beyond the file system is written by eight threads; each reads again what it wrote.
+guest 10 '(guest pattern /dev/vda 234881024 /tmp/stop >/tmp/out 2>&1; echo $? >/tmp/status) &' >guest.log
+for _ in 1 2; do
+	sleep 1
+	kill -KILL "$ours"
+	wait "$ours" 2>/dev/null
+	ended "$ours"
+	printf '  killed, and started again\n'
+	serve ours "$server" --socket-path="$work/ours.sock" --blk-file=disk.img --num-queues=2
+	ours=$backend_pid
+	sleep 1.2
+done
+# shellcheck disable=SC2016 # for the guest's shell
+guest 60 'touch /tmp/stop; until [ -e /tmp/status ]; do sleep 0.1; done; cat /tmp/out; exit $(cat /tmp/status)' >guest.log
+verdict "nothing was lost or written twice: $(tail -n 1 guest.out)" $?
+guest 30 'cd /mnt && cp random.bin copy.bin && sync && sha256sum copy.bin && cd / && umount /mnt' >guest.log
+verdict "the guest writes a file, and unmounts" $?
+of_copy=$(cut -d ' ' -f 1 guest.out)
+down >guest.log
+verdict "the guest goes, without a complaint of its kernel" $?
+e2fsck -fn disk.img >fsck.log 2>&1
+verdict "the file system in the image is in order" $?
+[ "$(debugfs -R 'cat /copy.bin' disk.img 2>/dev/null | sha256sum | cut -d ' ' -f 1)" = "$of_copy" ]
+verdict "and has the file that the guest wrote" $?
 conclude
