@@ -25,7 +25,9 @@ static void note(struct device *d, vhost_backend_t *be, const char *word)
 {
 	size_t used = strlen(d->calls);
 
-	ck_assert_uint_lt(used + strlen(word) + 2, sizeof(d->calls));
+	/* not by an assertion, which allocates: allocations may be failing */
+	if (used + strlen(word) + 2 >= sizeof(d->calls))
+		ck_abort_msg("more callbacks than can be written down");
 	snprintf(d->calls + used, sizeof(d->calls) - used, " %s", word);
 	if (d->in_call)
 		d->in_call(d, be, word);

@@ -7,6 +7,7 @@
 # (and _LDADD) below.
 unit_tests = \
 	tests/check-backend \
+	tests/check-backend-faults \
 	tests/check-backend-hostile \
 	tests/check-backend-peers \
 	tests/check-chan \
@@ -52,6 +53,11 @@ frontend = tests/frontend.c tests/frontend.h tests/leak.h
 tests_check_backend_SOURCES = tests/check-backend.c $(frontend)
 tests_check_backend_hostile_SOURCES = tests/check-backend-hostile.c $(frontend)
 tests_check_backend_peers_SOURCES = tests/check-backend-peers.c $(frontend)
+tests_check_backend_faults_SOURCES = tests/check-backend-faults.c $(frontend)
+tests_check_backend_faults_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=mmap \
+	-Wl,--wrap=sendmsg,--wrap=recvmsg,--wrap=fcntl,--wrap=eventfd,--wrap=epoll_create1 \
+	-Wl,--wrap=epoll_ctl,--wrap=memfd_create,--wrap=socket,--wrap=accept4
 tests_check_pair_SOURCES = tests/check-pair.c tests/leak.h
 
 tests_check_vring_SOURCES = tests/check-vring.c tests/leak.h tests/ring-driver.c tests/ring-driver.h
