@@ -1158,6 +1158,75 @@ START_TEST(f30_a_log_that_cannot_be_is_refused)
 }
 END_TEST
 
+/* Is the page that a round trip writes to marked in this log, and in no other? */
+static bool marked(uint8_t *bits)
+{
+	const uint64_t page = (0x100000 + 0x21000) >> 12;
+	bool yes = bits[page / 8] & 1 << page % 8;
+
+	memset(bits, 0, 0x1000);
+	return yes;
+}
+
+/* F32: logging is switched, and its file replaced, while requests come and are held */
+START_TEST(f32_logging_follows_its_switch_and_its_file_in_traffic)
+{
+	uint8_t *bits[2];
+	int fds[2] = { make_log(0x1000, &bits[0]), make_log(0x1000, &bits[1]) }, i;
+
+	bring_up(FEATURES, PF_QUIET);
+	for (i = 0; i < 20; i++) {
+		int now = i & 1;
+
+		ck_assert_int_eq(set_log(0x1000, 0, fds[now]), FRONT_REPLIED);
+		/* what was popped before is marked where the log is when it is pushed */
+		device.mode = DEVICE_HOLD;
+		front_ring_request(&ring, 0x20000, 16, 0x21000, 16);
+		front_ring_kick(&ring);
+		front_pump(&front);
+		front_set_u64(&front, VU_SET_FEATURES, FEATURES | F_LOG_ALL);
+		device_release(&device);
+		device.mode = DEVICE_ECHO;
+		ck_assert(front_ring_used(&ring, NULL, NULL));
+		ck_assert(marked(bits[now]));
+		ck_assert(!marked(bits[!now]));
+		front_roundtrip(&front, &ring);
+		ck_assert(marked(bits[now]));
+		front_set_u64(&front, VU_SET_FEATURES, FEATURES);
+		front_roundtrip(&front, &ring);
+		ck_assert(!marked(bits[now]));
+		ck_assert(!marked(bits[!now]));
+	}
+	for (i = 0; i < 2; i++) {
+		munmap(bits[i], 0x1000);
+		close(fds[i]);
+	}
+}
+END_TEST
+
+/* G22: what a driver makes available before a ring is started, and after a reset */
+START_TEST(g22_a_ring_that_is_not_started_is_not_touched)
+{
+	struct vhost_req req;
+
+	bring_up(FEATURES, PF_QUIET);
+	front_get_base(&front, 0);
+	front_ring_request(&ring, 0x20000, 16, 0x21000, 16);
+	front_ring_kick(&ring);
+	front_pump(&front);
+	ck_assert_int_eq(vhost_vring_pop(vr(0), &req, 1), 0);
+	front_ring_start(&front, &ring, 0);
+	ck_assert(front_ring_used(&ring, NULL, NULL));
+	front_set(&front, VU_RESET_DEVICE, NULL, 0);
+	front_ring_request(&ring, 0x20000, 16, 0x21000, 16);
+	front_ring_kick(&ring);
+	front_pump(&front);
+	ck_assert_int_eq(vhost_vring_pop(vr(0), &req, 1), 0);
+	ck_assert(!front_ring_used(&ring, NULL, NULL));
+	front_alive(&front);
+}
+END_TEST
+
 /* F53: the exact byte */
 START_TEST(f53_the_offset_of_a_log_counts_once)
 {
@@ -2220,6 +2289,8 @@ int main(void)
 	tcase_add_test(tc, f51_a_xen_mapping_is_refused_unless_it_was_negotiated);
 
 	tc = new_case(s, "migration");
+	tcase_add_test(tc, f32_logging_follows_its_switch_and_its_file_in_traffic);
+	tcase_add_test(tc, g22_a_ring_that_is_not_started_is_not_touched);
 	tcase_add_loop_test(tc, f30_a_log_that_cannot_be_is_refused, 0, 8);
 	tcase_add_test(tc, f31_what_lies_beyond_the_log_is_not_marked);
 	tcase_add_loop_test(tc, f53_the_offset_of_a_log_counts_once, 0, 5);

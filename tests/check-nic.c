@@ -303,6 +303,19 @@ START_TEST(without_buffers_frames_are_dropped_and_counted)
 }
 END_TEST
 
+/* G26; _i: a ring, and buffers of 1 byte, of one less than a header, of a header */
+START_TEST(g26_buffers_that_hold_no_frame_are_survived)
+{
+	static const unsigned int rooms[] = { 1, HEADER - 1, HEADER };
+
+	begin("--loopback", NULL, rings[_i / 3], rooms[_i % 3]);
+	give_all();
+	send_frame(60, 1);
+	go_away();
+	ck_assert(log_says("dropped for want of receive buffers: 1"));
+}
+END_TEST
+
 START_TEST(frames_that_are_none_are_dropped_and_counted)
 {
 	struct vhost_sg sg[2];
@@ -324,6 +337,7 @@ START_TEST(frames_that_are_none_are_dropped_and_counted)
 }
 END_TEST
 
+/* G13: those that it did not accept, and unknown ones, do not */
 START_TEST(offloads_come_back_if_the_driver_takes_them)
 {
 	struct virtio_net_hdr *h;
@@ -600,6 +614,7 @@ int main(void)
 	tcase_add_loop_test(tc, a_frame_comes_and_goes_in_pieces, 0, N_RINGS);
 	tcase_add_loop_test(tc, what_does_not_fit_is_dropped_and_the_next_frame_comes, 0, N_RINGS);
 	tcase_add_loop_test(tc, without_buffers_frames_are_dropped_and_counted, 0, N_RINGS);
+	tcase_add_loop_test(tc, g26_buffers_that_hold_no_frame_are_survived, 0, 3 * N_RINGS);
 	tcase_add_loop_test(tc, frames_that_are_none_are_dropped_and_counted, 0, N_RINGS);
 	tcase_add_test(tc, offloads_come_back_if_the_driver_takes_them);
 	tcase_add_loop_test(tc, a_burst_comes_back_in_order, 0, N_RINGS);
