@@ -778,9 +778,11 @@ START_TEST(state_is_saved_and_loaded_over_a_pipe)
 	open_pair(PF_ALL);
 	start_pair(F_VERSION_1, 0);
 	OK(vhost_dev_suspend(dev));
-	for (i = 0; i < sizeof(back.state); i++)
-		back.state[i] = (char)(i * 31);
-	back.state_len = sizeof(back.state) - 5;
+	WITH(&back, {
+		for (i = 0; i < sizeof(back.state); i++)
+			back.state[i] = (char)(i * 31);
+		back.state_len = sizeof(back.state) - 5;
+	});
 	OK(vhost_dev_device_state_save(dev, 1 << 20, &state, &size));
 	ck_assert_uint_eq(size, sizeof(back.state) - 5);
 	ck_assert_mem_eq(state, back.state, size);

@@ -126,7 +126,7 @@ check-programs: all
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(unit_tests) $(peer_tests)'
 
 # Those with threads, in a build with --enable-sanitizers=thread.
-threaded_tests = tests/check-backend tests/check-backend-peers tests/check-guest tests/check-pair tests/check-vring
+threaded_tests = tests/check-backend-peers tests/check-guest tests/check-pair
 
 check-threads: all
 	$(MAKE) $(AM_MAKEFLAGS) check check_PROGRAMS='$(threaded_tests)' TESTS='$(threaded_tests)'
