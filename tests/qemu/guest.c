@@ -149,13 +149,25 @@ static void frames_take(const struct card *card, const uint8_t *frame, size_t si
 		fail("frame %u came back twice", n);
 }
 
+static void frames_send(const struct card *card, uint32_t n, size_t largest, unsigned int type)
+{
+	static uint8_t frame[65536];
+	size_t size = frame_size(n, largest);
+
+	addresses(frame, card, type);
+	frame_fill(frame + ETH_HLEN, n, size - ETH_HLEN);
+	if (send(card->fd, frame, size, 0) != (ssize_t)size)
+		fail("frame %u: %s", n, strerror(errno));
+}
+
+/* A card may drop what it has no buffer for: after a silence, what is missing goes again. */
 static int frames(const char *name, uint32_t count, size_t largest, unsigned int type)
 {
 	static uint8_t frame[65536];
 	struct card card = card_open(name, type);
 	uint64_t end = now_ms() + PATIENCE_MS;
 	uint8_t *seen = calloc(count, 1);
-	uint32_t sent = 0, back = 0;
+	uint32_t sent = 0, back = 0, silent = 0, n;
 	ssize_t got;
 
 	if (!seen)
@@ -163,18 +175,20 @@ static int frames(const char *name, uint32_t count, size_t largest, unsigned int
 	alarm(PATIENCE_MS / 1000 + 5);	/* a queue that is not emptied holds up send() */
 	while (back < count) {
 		while (sent < count && sent - back < WINDOW) {
-			size_t size = frame_size(sent, largest);
-
-			addresses(frame, &card, type);
-			frame_fill(frame + ETH_HLEN, sent, size - ETH_HLEN);
-			if (send(card.fd, frame, size, 0) != (ssize_t)size)
-				fail("frame %u: %s", sent, strerror(errno));
+			frames_send(&card, sent, largest, type);
 			sent++;
 		}
 		if (now_ms() > end)
 			fail("%u frames sent, %u came back", sent, back);
-		if (poll(&(struct pollfd){ card.fd, POLLIN, 0 }, 1, 100) <= 0)
+		if (poll(&(struct pollfd){ card.fd, POLLIN, 0 }, 1, 100) <= 0) {
+			if (++silent % 10)
+				continue;
+			for (n = 0; n < sent; n++)
+				if (!seen[n])
+					frames_send(&card, n, largest, type);
 			continue;
+		}
+		silent = 0;
 		while ((got = recv(card.fd, frame, sizeof(frame), MSG_DONTWAIT)) > 0) {
 			frames_take(&card, frame, (size_t)got, seen, count, largest);
 			back++;
