@@ -1080,6 +1080,8 @@ START_TEST(f29_a_file_that_is_cut_short_breaks_the_ring_with_the_helper)
 	struct sigaction old;
 	struct vhost_req req;
 
+	if (leak_emulated())
+		return;		/* qemu-user has the fault itself */
 	sigaction(SIGBUS, &sa, &old);
 	bring_up(FEATURES, PF_QUIET);
 	front_mem_new(&more, 0x10000, 0x800000, 0x60000000);
