@@ -24,7 +24,8 @@
 
 /* -------------------------------------------------------------- hooks, errors */
 
-static void be_vsay(struct vhost_backend *be, int level, const char *fmt, va_list ap)
+static _printf_(3, 0) void be_vsay(struct vhost_backend *be, int level, const char *fmt,
+				    va_list ap)
 {
 	char text[sizeof(be->error)];
 
