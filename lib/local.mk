@@ -62,6 +62,8 @@ libvhost_internal_la_SOURCES = \
 	lib/proto/vu-chan.h \
 	lib/proto/vu-msg.c \
 	lib/proto/vu-msg.h \
+	lib/proto/vu-sock.c \
+	lib/proto/vu-sock.h \
 	lib/proto/vu-text.c \
 	lib/proto/vu-wire.h \
 	lib/record.c \

@@ -12,10 +12,10 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #include "backend/backend.h"
 #include "device.h"
+#include "proto/vu-sock.h"
 #include "trace.h"
 
 #define EVENTS 16		/* that one call of process() takes */
@@ -488,21 +488,13 @@ VHOST_EXPORT int vhost_backend_get_fd(const vhost_backend_t *be)
 static int socket_address(struct vhost_backend *be, const char *path, struct sockaddr_un *ret,
 			  socklen_t *ret_len)
 {
-	size_t len = path ? strlen(path) : 0;
+	int r = vu_sock_address(path, ret, ret_len);
 
-	memset(ret, 0, sizeof(*ret));
-	ret->sun_family = AF_UNIX;
-	if (!len)
-		return be_fail(be, -EINVAL, "no path is given for the socket");
-	if (len >= sizeof(ret->sun_path))
-		return be_fail(be, -ENAMETOOLONG, "the path \"%s\" is longer than a socket's can "
-			       "be (%zu bytes)", path, sizeof(ret->sun_path) - 1);
-	memcpy(ret->sun_path, path, len);
-	*ret_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
-	if (path[0] == '@') {
-		ret->sun_path[0] = '\0';
-		(*ret_len)--;	/* an abstract name has no terminator */
-	}
+	if (r == -ENAMETOOLONG)
+		return be_fail(be, r, "the path \"%s\" is longer than a socket's can be (%zu bytes)",
+			       path, VU_SOCK_PATH_MAX);
+	if (r < 0)
+		return be_fail(be, r, "no path is given for the socket");
 	return 0;
 }
 
@@ -515,38 +507,12 @@ static int check_unused(struct vhost_backend *be)
 
 static int new_socket(struct vhost_backend *be, int *ret)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = vu_sock_new();
 
 	if (fd < 0)
-		return be_fail(be, -errno, "no socket: %s", strerror(errno));
+		return be_fail(be, fd, "no socket: %s", strerror(-fd));
 	*ret = fd;
 	return 0;
-}
-
-/*
- * A socket that no process has open any more. Asked with a socket of another type: the
- * kernel tells the two apart (EPROTOTYPE, ECONNREFUSED), and nobody who waits for a
- * front-end gets a connection that is none.
- */
-static bool is_stale_socket(const struct sockaddr_un *sa, socklen_t len)
-{
-	_cleanup_close_ int fd = -1;
-	struct stat st;
-
-	if (!sa->sun_path[0] || lstat(sa->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
-		return false;
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	return fd >= 0 && connect(fd, (const struct sockaddr *)sa, len) < 0 &&
-	       errno == ECONNREFUSED;
-}
-
-static int bind_to(int fd, const struct sockaddr_un *sa, socklen_t len)
-{
-	int r = bind(fd, (const struct sockaddr *)sa, len) < 0 ? -errno : 0;
-
-	if (r == -EADDRINUSE && is_stale_socket(sa, len) && unlink(sa->sun_path) == 0)
-		r = bind(fd, (const struct sockaddr *)sa, len) < 0 ? -errno : 0;
-	return r;
 }
 
 /* The socket in the file system goes, if it is still the one that was made. */
@@ -579,7 +545,7 @@ VHOST_EXPORT int vhost_backend_listen(vhost_backend_t *be, const char *path)
 		r = new_socket(be, &fd);
 	if (r < 0)
 		return r;
-	r = bind_to(fd, &sa, len);
+	r = vu_sock_bind(fd, &sa, len);
 	if (r < 0)
 		return be_fail(be, r, "cannot listen at %s: %s", path, r == -EADDRINUSE ?
 			       "another process listens there, or it is a file that is no socket" :
@@ -606,29 +572,18 @@ VHOST_EXPORT int vhost_backend_listen(vhost_backend_t *be, const char *path)
 	return 0;
 }
 
-static int get_option(int fd, int option, int *ret)
-{
-	socklen_t len = sizeof(*ret);
-
-	return getsockopt(fd, SOL_SOCKET, option, ret, &len) < 0 ? -errno : 0;
-}
-
 /* A copy of a descriptor that is a Unix stream socket, listening or not. */
 static int take_socket(struct vhost_backend *be, int fd, bool listening, int *ret)
 {
-	int type = 0, domain = 0, accepts = 0, own;
-	int r = get_option(fd, SO_TYPE, &type);
+	bool listens = false;
+	int own, r = vu_sock_check(fd, &listens);
 
-	if (!r)
-		r = get_option(fd, SO_DOMAIN, &domain);
-	if (!r)
-		r = get_option(fd, SO_ACCEPTCONN, &accepts);
+	if (r == -EINVAL)
+		return be_fail(be, r, "descriptor %d is no Unix stream socket", fd);
 	if (r < 0)
 		return be_fail(be, r, "descriptor %d cannot carry vhost-user: %s", fd,
 			       strerror(-r));
-	if (type != SOCK_STREAM || domain != AF_UNIX)
-		return be_fail(be, -EINVAL, "descriptor %d is no Unix stream socket", fd);
-	if (!listening != !accepts)
+	if (listening != listens)
 		return be_fail(be, -EINVAL, listening ? "descriptor %d does not listen" :
 			       "descriptor %d listens: use vhost_backend_listen_fd()", fd);
 	own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -700,9 +655,7 @@ VHOST_EXPORT int vhost_backend_connect(vhost_backend_t *be, const char *path)
 		r = new_socket(be, &fd);
 	if (r < 0)
 		return r;
-	do
-		r = connect(fd, (struct sockaddr *)&sa, len) < 0 ? -errno : 0;
-	while (r == -EINTR);
+	r = vu_sock_connect(fd, &sa, len);
 	if (r < 0)
 		return be_fail(be, r, "cannot connect to %s: %s%s", path, strerror(-r),
 			       connect_help(r));

@@ -6,9 +6,8 @@
  */
 #include "backend/backend.h"
 
-#include <sys/socket.h>
-
 #include "backend/session.h"
+#include "proto/vu-sock.h"
 
 /* ---------------------------------------------------------------- configuration */
 
@@ -190,12 +189,9 @@ int session_net_set_mtu(struct vhost_backend *be, const struct vu_msg *msg)
 
 static bool is_stream_socket(int fd)
 {
-	int type = 0, domain = 0, listening = 0;
-	socklen_t len = sizeof(int);
+	bool listens;
 
-	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM &&
-	       getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX &&
-	       getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) == 0 && !listening;
+	return vu_sock_check(fd, &listens) == 0 && !listens;
 }
 
 int session_set_backend_req_fd(struct vhost_backend *be, const struct vu_msg *msg)

@@ -6,13 +6,11 @@
  * the limits. A reconnection adds a fourth, in which the whole record is sent again.
  */
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
+#include "proto/vu-sock.h"
 #include "trace.h"
 #include "transport/user.h"
 
@@ -105,21 +103,23 @@ void user_free(struct vhost_dev *dev)
 static int socket_address(struct vhost_dev *dev, const char *path, struct sockaddr_un *ret,
 			  socklen_t *ret_len)
 {
-	size_t len = strlen(path);
+	int r = vu_sock_address(path, ret, ret_len);
 
-	memset(ret, 0, sizeof(*ret));
-	ret->sun_family = AF_UNIX;
-	if (!len || len >= sizeof(ret->sun_path))
-		return dev_fail(dev, len ? -ENAMETOOLONG : -EINVAL, VHOST_ERR_ARGUMENT,
-				len ? "the path \"%s\" is longer than a socket's can be (%zu bytes)" :
-				"no path is given for the socket%s (0 of %zu bytes)", path,
-				sizeof(ret->sun_path) - 1);
-	memcpy(ret->sun_path, path, len);
-	*ret_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
-	if (path[0] == '@') {
-		ret->sun_path[0] = '\0';
-		(*ret_len)--;	/* an abstract name has no terminator */
-	}
+	if (r == -ENAMETOOLONG)
+		return dev_fail(dev, r, VHOST_ERR_ARGUMENT, "the path \"%s\" is longer than a "
+				"socket's can be (%zu bytes)", path, VU_SOCK_PATH_MAX);
+	if (r < 0)
+		return dev_fail(dev, r, VHOST_ERR_ARGUMENT, "no path is given for the socket");
+	return 0;
+}
+
+static int new_socket(struct vhost_dev *dev, int *ret)
+{
+	int fd = vu_sock_new();
+
+	if (fd < 0)
+		return dev_fail(dev, fd, VHOST_ERR_CONNECT, "no socket: %s", strerror(-fd));
+	*ret = fd;
 	return 0;
 }
 
@@ -148,60 +148,16 @@ static int connect_to(struct vhost_user *u, int *ret)
 	socklen_t len;
 	int r = socket_address(&u->dev, u->path, &sa, &len);
 
+	if (!r)
+		r = new_socket(&u->dev, &fd);
 	if (r < 0)
 		return r;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return dev_fail(&u->dev, -errno, VHOST_ERR_CONNECT, "no socket: %s",
-				strerror(errno));
-	do
-		r = connect(fd, (struct sockaddr *)&sa, len) < 0 ? -errno : 0;
-	while (r == -EINTR);
+	r = vu_sock_connect(fd, &sa, len);
 	if (r < 0)
 		return dev_fail(&u->dev, r, VHOST_ERR_CONNECT, "cannot connect to %s: %s%s", u->path,
 				strerror(-r), connect_help(r));
 	*ret = TAKE_FD(fd);
 	return 0;
-}
-
-static const char *last_component(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
-/*
- * Does a process listen at the path? To connect and see would be to take a connection
- * that somebody waits for; the kernel lists who listens. A path that one of the two gave
- * as a relative one is compared by its last component.
- */
-static bool somebody_listens(const char *path)
-{
-	FILE *f = fopen("/proc/net/unix", "re");
-	char line[256], other[128];
-	unsigned int flags;
-	bool found = false;
-
-	if (!f)
-		return true;
-	while (!found && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%*s %*s %*s %x %*s %*s %*s %127[^\n]", &flags, other) != 2 ||
-		    !(flags & 0x10000))	/* __SO_ACCEPTCON */
-			continue;
-		found = path[0] == '/' && other[0] == '/' ? !strcmp(path, other) :
-			!strcmp(last_component(path), last_component(other));
-	}
-	fclose(f);
-	return found;
-}
-
-static bool is_stale_socket(const char *path)
-{
-	struct stat st;
-
-	return path[0] != '@' && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) &&
-	       !somebody_listens(path);
 }
 
 static int listen_at(struct vhost_user *u)
@@ -214,16 +170,11 @@ static int listen_at(struct vhost_user *u)
 	if (u->listen_fd >= 0)
 		return 0;
 	r = socket_address(&u->dev, u->path, &sa, &len);
+	if (!r)
+		r = new_socket(&u->dev, &fd);
 	if (r < 0)
 		return r;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return dev_fail(&u->dev, -errno, VHOST_ERR_CONNECT, "no socket: %s",
-				strerror(errno));
-	r = bind(fd, (struct sockaddr *)&sa, len) < 0 ? -errno : 0;
-	/* left behind by a process that ended */
-	if (r == -EADDRINUSE && is_stale_socket(u->path) && unlink(u->path) == 0)
-		r = bind(fd, (struct sockaddr *)&sa, len) < 0 ? -errno : 0;
+	r = vu_sock_bind(fd, &sa, len);
 	if (!r && u->path[0] != '@')
 		u->bound = true;
 	if (!r)
