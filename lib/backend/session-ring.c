@@ -18,6 +18,13 @@ static struct vhost_vring *ring_of(struct vhost_backend *be, const struct vu_msg
 	return NULL;
 }
 
+static struct vhost_vring *ring_and_state(struct vhost_backend *be, const struct vu_msg *msg,
+					  struct vu_vring_state *ret)
+{
+	memcpy(ret, msg->payload, sizeof(*ret));
+	return ring_of(be, msg, ret->index);
+}
+
 static int ring_is_busy(struct vhost_vring *vr, const struct vu_msg *msg)
 {
 	return be_fail(vr->be, -EBUSY, "%s: ring %u runs: stop it first, with GET_VRING_BASE",
@@ -49,8 +56,7 @@ int session_set_vring_num(struct vhost_backend *be, const struct vu_msg *msg)
 	uint32_t was;
 	int r;
 
-	memcpy(&state, msg->payload, sizeof(state));
-	vr = ring_of(be, msg, state.index);
+	vr = ring_and_state(be, msg, &state);
 	if (!vr)
 		return -EINVAL;
 	vr_renew(vr);
@@ -115,8 +121,7 @@ int session_set_vring_base(struct vhost_backend *be, const struct vu_msg *msg)
 	uint32_t was;
 	int r;
 
-	memcpy(&state, msg->payload, sizeof(state));
-	vr = ring_of(be, msg, state.index);
+	vr = ring_and_state(be, msg, &state);
 	if (!vr)
 		return -EINVAL;
 	vr_renew(vr);
@@ -149,8 +154,7 @@ int session_get_vring_base(struct vhost_backend *be, const struct vu_msg *msg)
 	bool busy;
 	int r;
 
-	memcpy(&state, msg->payload, sizeof(state));
-	vr = ring_of(be, msg, state.index);
+	vr = ring_and_state(be, msg, &state);
 	if (!vr)
 		return -EINVAL;
 	vr->stopping = !(be->acked_pf & PF(GET_VRING_BASE_INFLIGHT));
@@ -251,8 +255,7 @@ int session_set_vring_enable(struct vhost_backend *be, const struct vu_msg *msg)
 	bool was;
 	int r;
 
-	memcpy(&state, msg->payload, sizeof(state));
-	vr = ring_of(be, msg, state.index);
+	vr = ring_and_state(be, msg, &state);
 	if (!vr)
 		return -EINVAL;
 	if (state.num > 1)
@@ -275,8 +278,7 @@ int session_set_vring_endian(struct vhost_backend *be, const struct vu_msg *msg)
 	struct vu_vring_state state;
 	struct vhost_vring *vr;
 
-	memcpy(&state, msg->payload, sizeof(state));
-	vr = ring_of(be, msg, state.index);
+	vr = ring_and_state(be, msg, &state);
 	if (!vr)
 		return -EINVAL;
 	if (state.num > 1)
@@ -296,8 +298,7 @@ int session_vring_kick(struct vhost_backend *be, const struct vu_msg *msg)
 	bool was_started;
 	int r;
 
-	memcpy(&state, msg->payload, sizeof(state));
-	vr = ring_of(be, msg, state.index);
+	vr = ring_and_state(be, msg, &state);
 	if (!vr)
 		return -EINVAL;
 	vr_renew(vr);
