@@ -449,10 +449,11 @@ bool vr_stop(struct vhost_vring *vr)
 
 void vr_retire(struct vhost_vring *vr)
 {
-	vr->stopping = !has_pf(vr->be, VHOST_USER_PF_GET_VRING_BASE_INFLIGHT);
-	vr_stop(vr);
+	/* before the stop, whose callback may end the connection, and with it all of this */
 	vr->enabled = false;
 	vr->retired = true;
+	vr->stopping = !has_pf(vr->be, VHOST_USER_PF_GET_VRING_BASE_INFLIGHT);
+	vr_stop(vr);
 	vr_set_kick(vr, -1);
 }
 
