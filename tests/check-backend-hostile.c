@@ -30,56 +30,12 @@
 #include <vhost/backend.h>
 #include <vhost/vhost.h>
 
-#include "frontend.h"
-#include "leak.h"
+#include "backend-bench.h"
 #include "proto/vu-msg.h"
 #include "ring/layout.h"
 
 #define FEATURES (F_PROTOCOL | F_VERSION_1 | F_INDIRECT)
-#define PF_DEFAULT (VHOST_USER_PROTOCOL_DEFAULT & ~PF(CROSS_ENDIAN) & ~PF(PAGEFAULT))
-#define PF_QUIET (PF_DEFAULT & ~PF(BACKEND_REQ))
 #define N_REQUESTS (VU_REQUEST_LAST + 1)
-
-static struct leak leak;
-static struct device device;
-static struct front front;
-static struct front_mem mem, more;
-static struct front_ring ring;
-
-static void setup(void)
-{
-	leak = leak_begin();
-	device_init(&device);
-	memset(&front, 0, sizeof(front));
-	front.fd = front.chan = -1;
-}
-
-static void teardown(void)
-{
-	front_close(&front);
-	front_ring_close(&ring);
-	front_mem_close(&mem);
-	front_mem_close(&more);
-	device_close(&device);
-	ck_assert_int_eq(leak_check(&leak), 0);
-}
-
-static void open_back_end(void)
-{
-	front_new(&front, &device);
-}
-
-static void bring_up(uint64_t features, uint64_t pf)
-{
-	front_new(&front, &device);
-	front_bring_up(&front, &mem, &ring, features, pf);
-	device.calls[0] = '\0';
-}
-
-static vhost_vring_t *vr(unsigned int index)
-{
-	return vhost_backend_get_vring(front.be, index);
-}
 
 /* A new connection, if the last message ended the old one; else it has to stand. */
 static void alive_or_again(void)

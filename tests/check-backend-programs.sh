@@ -14,15 +14,6 @@ for p in $programs; do
 done
 need timeout sed sort comm
 
-server=
-end_server()
-{
-	[ -n "$server" ] || return 0
-	kill -KILL "$server" 2>/dev/null || :
-	wait "$server" 2>/dev/null || :
-	server=
-}
-
 make_scratch
 trap 'end_server; rm -rf "$scratch"' EXIT
 cd "$scratch"

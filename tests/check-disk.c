@@ -85,13 +85,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-	unsigned int q;
-
-	dev = vhost_dev_unref(dev);
-	for (q = 0; q < QUEUES; q++)
-		vqs[q] = vhost_virtq_unref(vqs[q]);
-	mem = vhost_mem_unref(mem);
-	program_end(server, SIGTERM);
+	program_teardown(&dev, vqs, QUEUES, &mem, server);
 	ck_assert_int_eq(leak_check(&before), 0);
 }
 

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Copyright (C) 2026 The libvhost authors */
 /*
- * Every allocation, mapping and socket call of the library failing in turn. The linker
- * sends the library's calls of these functions (and this file's) through wrappers that
- * count; the one whose turn it is fails with an error that it can have. After each: an
+ * Every allocation, mapping and socket call of the library failing in turn. After each: an
  * errno and a sentence, nothing left behind, and the same again without a failure works.
  *
  * The back-end is a child process that says yes to everything.
@@ -25,70 +23,11 @@
 
 #include <vhost/vhost.h>
 
+#include "faults.h"
 #include "leak.h"
 #include "proto/vu-wire.h"
 
 #define F_VERSION_1 (1ULL << 32)
-
-/* ----------------------------------------------------------------- the failures */
-
-static int countdown = -1;	/* calls until one fails; below 0: none does */
-static const char *failed;	/* the one that did */
-
-static bool fails(const char *name)
-{
-	if (countdown < 0 || countdown-- > 0)
-		return false;
-	failed = name;
-	return true;
-}
-
-#define WRAP(type, name, bad, error, params, args) \
-	type __real_##name params; \
-	type __wrap_##name params; \
-	type __wrap_##name params \
-	{ \
-		if (fails(#name)) { \
-			errno = error; \
-			return bad; \
-		} \
-		return __real_##name args; \
-	}
-
-WRAP(void *, malloc, NULL, ENOMEM, (size_t size), (size))
-WRAP(void *, calloc, NULL, ENOMEM, (size_t n, size_t size), (n, size))
-WRAP(void *, realloc, NULL, ENOMEM, (void *p, size_t size), (p, size))
-WRAP(char *, strdup, NULL, ENOMEM, (const char *s), (s))
-WRAP(void *, mmap, MAP_FAILED, ENOMEM,
-     (void *at, size_t len, int prot, int flags, int fd, off_t offset),
-     (at, len, prot, flags, fd, offset))
-WRAP(int, socket, -1, EMFILE, (int family, int type, int protocol), (family, type, protocol))
-WRAP(int, socketpair, -1, EMFILE, (int family, int type, int protocol, int *fds),
-     (family, type, protocol, fds))
-WRAP(ssize_t, send, -1, ENOBUFS, (int fd, const void *buf, size_t n, int flags),
-     (fd, buf, n, flags))
-WRAP(ssize_t, sendmsg, -1, ENOBUFS, (int fd, const struct msghdr *m, int flags), (fd, m, flags))
-WRAP(ssize_t, recvmsg, -1, ENOMEM, (int fd, struct msghdr *m, int flags), (fd, m, flags))
-WRAP(int, eventfd, -1, EMFILE, (unsigned int value, int flags), (value, flags))
-WRAP(int, epoll_create1, -1, EMFILE, (int flags), (flags))
-WRAP(int, memfd_create, -1, ENFILE, (const char *name, unsigned int flags), (name, flags))
-
-int __real_fcntl(int fd, int cmd, ...);
-int __wrap_fcntl(int fd, int cmd, ...);
-int __wrap_fcntl(int fd, int cmd, ...)
-{
-	va_list ap;
-	long arg;
-
-	va_start(ap, cmd);
-	arg = va_arg(ap, long);
-	va_end(ap);
-	if (cmd == F_DUPFD_CLOEXEC && fails("fcntl")) {
-		errno = EMFILE;
-		return -1;
-	}
-	return __real_fcntl(fd, cmd, arg);
-}
 
 /* ----------------------------------------------------------------- the back-end */
 

@@ -14,15 +14,6 @@ vhostctl=$builddir/tools/vhostctl
 [ -x "$builddir/tools/vhost-user-blk" ] || skip "vhost-user-blk was not built"
 need timeout cmp dd sed truncate
 
-server=
-end_server()
-{
-	[ -n "$server" ] || return 0
-	kill -KILL "$server" 2>/dev/null || :
-	wait "$server" 2>/dev/null || :
-	server=
-}
-
 make_scratch
 trap 'end_server; rm -rf "$scratch"' EXIT
 cd "$scratch"

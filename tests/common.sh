@@ -55,6 +55,16 @@ finish()
 	exit 0
 }
 
+# A program that a script has running: it puts its pid here.
+server=
+end_server()
+{
+	[ -n "$server" ] || return 0
+	kill -KILL "$server" 2>/dev/null || :
+	wait "$server" 2>/dev/null || :
+	server=
+}
+
 # A directory for scratch, gone at the end.
 scratch=
 make_scratch()

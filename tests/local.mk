@@ -29,11 +29,14 @@ unit_tests = \
 	tests/check-vring \
 	tests/check-wire
 
-# check-faults has the library's calls of these fail in turn.
-tests_check_faults_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=mmap \
-	-Wl,--wrap=socket,--wrap=socketpair,--wrap=send,--wrap=sendmsg,--wrap=recvmsg,--wrap=fcntl \
-	-Wl,--wrap=eventfd,--wrap=epoll_create1,--wrap=memfd_create
+# These have the library's calls fail in turn.
+fault_wraps = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=mmap \
+	-Wl,--wrap=socket,--wrap=socketpair,--wrap=accept4,--wrap=send,--wrap=sendmsg \
+	-Wl,--wrap=recvmsg,--wrap=fcntl,--wrap=eventfd,--wrap=epoll_create1,--wrap=epoll_ctl \
+	-Wl,--wrap=memfd_create
+tests_check_faults_SOURCES = tests/check-faults.c tests/faults.h tests/leak.h
+tests_check_faults_LDFLAGS = $(AM_LDFLAGS) $(fault_wraps)
+tests_check_backend_faults_LDFLAGS = $(AM_LDFLAGS) $(fault_wraps)
 
 tests_check_virtq_SOURCES = tests/check-virtq.c tests/leak.h \
 	tests/ring-model.c tests/ring-model.h
@@ -46,18 +49,15 @@ peer_tests = \
 	tests/check-testpmd \
 	tests/check-testpmd-net \
 	tests/check-virtiofsd
-EXTRA_DIST += tests/program.h tests/ctypes_test.py
+EXTRA_DIST += tests/program.h tests/testpmd.h tests/ctypes_test.py
 LDADD = libvhost-internal.la $(CHECK_LIBS)
 
 frontend = tests/frontend.c tests/frontend.h tests/leak.h
-tests_check_backend_SOURCES = tests/check-backend.c $(frontend)
-tests_check_backend_hostile_SOURCES = tests/check-backend-hostile.c $(frontend)
-tests_check_backend_peers_SOURCES = tests/check-backend-peers.c $(frontend)
-tests_check_backend_faults_SOURCES = tests/check-backend-faults.c $(frontend)
-tests_check_backend_faults_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=mmap \
-	-Wl,--wrap=sendmsg,--wrap=recvmsg,--wrap=fcntl,--wrap=eventfd,--wrap=epoll_create1 \
-	-Wl,--wrap=epoll_ctl,--wrap=memfd_create,--wrap=socket,--wrap=accept4
+backend_bench = tests/backend-bench.h $(frontend)
+tests_check_backend_SOURCES = tests/check-backend.c $(backend_bench)
+tests_check_backend_hostile_SOURCES = tests/check-backend-hostile.c $(backend_bench)
+tests_check_backend_peers_SOURCES = tests/check-backend-peers.c $(backend_bench)
+tests_check_backend_faults_SOURCES = tests/check-backend-faults.c tests/faults.h $(frontend)
 tests_check_pair_SOURCES = tests/check-pair.c tests/leak.h
 
 tests_check_vring_SOURCES = tests/check-vring.c tests/leak.h tests/ring-driver.c tests/ring-driver.h

@@ -200,4 +200,17 @@ static inline int program_run_suite(Suite *suite)
 	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* Our side of a device goes, and then the program that is the other. */
+static inline void program_teardown(vhost_dev_t **dev, vhost_virtq_t **vqs, unsigned int n_vqs,
+				    vhost_mem_t **mem, pid_t pid)
+{
+	unsigned int q;
+
+	*dev = vhost_dev_unref(*dev);
+	for (q = 0; q < n_vqs; q++)
+		vqs[q] = vhost_virtq_unref(vqs[q]);
+	*mem = vhost_mem_unref(*mem);
+	program_end(pid, SIGTERM);
+}
+
 #endif
