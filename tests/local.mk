@@ -27,6 +27,8 @@ unit_tests = \
 	tests/check-vdpa \
 	tests/check-virtq \
 	tests/check-vring \
+	tests/check-vring-hostile \
+	tests/check-vring-memory \
 	tests/check-wire
 
 # These have the library's calls fail in turn.
@@ -60,7 +62,10 @@ tests_check_backend_peers_SOURCES = tests/check-backend-peers.c $(backend_bench)
 tests_check_backend_faults_SOURCES = tests/check-backend-faults.c tests/faults.h $(frontend)
 tests_check_pair_SOURCES = tests/check-pair.c tests/leak.h
 
-tests_check_vring_SOURCES = tests/check-vring.c tests/leak.h tests/ring-driver.c tests/ring-driver.h
+vring_bench = tests/vring-bench.h tests/leak.h tests/ring-driver.c tests/ring-driver.h
+tests_check_vring_SOURCES = tests/check-vring.c $(vring_bench)
+tests_check_vring_hostile_SOURCES = tests/check-vring-hostile.c $(vring_bench)
+tests_check_vring_memory_SOURCES = tests/check-vring-memory.c $(vring_bench)
 # The rings once more, with a call between every two stores to the record.
 tests_check_inflight_SOURCES = tests/check-inflight.c tests/leak.h \
 	tests/ring-driver.c tests/ring-driver.h \
