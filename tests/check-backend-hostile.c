@@ -1847,6 +1847,58 @@ START_TEST(f43_a_status_may_go_anywhere_and_0_resets_in_mid_traffic)
 }
 END_TEST
 
+/* After a reset the ring has the features no more that say how long its areas are. */
+START_TEST(f43_memory_that_changes_after_a_reset_is_not_the_ring_s)
+{
+	struct front_mem shorter;
+	struct vhost_req req;
+
+	open_back_end();
+	front_negotiate(&front, FEATURES | F_EVENT_IDX, PF_QUIET);
+	front_mem_new(&mem, 0x40000, 0x100000, 0x7f0000000000);
+	front_mem_add(&front, &mem);
+	front_ring_new(&ring, &mem, 0, 0, 16);
+	/* all of the available ring but the event is before the end of a page */
+	ring.avail = 0x2000 - (4 + 2 * ring.size);
+	front_ring_start(&front, &ring, 0);
+	front_set_state(&front, VU_SET_VRING_ENABLE, 0, 1);
+	device.mode = DEVICE_HOLD;
+	front_ring_request(&ring, 0x20000, 16, 0x21000, 16);
+	front_ring_kick(&ring);
+	front_pump(&front);
+	front_set_u64(&front, VU_SET_STATUS, 0);
+	shorter = mem;
+	shorter.size = 0x2000;
+	front_mem_table(&front, (const struct front_mem *const[]){ &shorter }, 1);
+	device_release(&device);
+	ck_assert(front_ring_used(&ring, NULL, NULL));
+	ck_assert_int_eq(vhost_vring_pop(vr(0), &req, 1), 0);
+	ck_assert_uint_eq(front_get_base(&front, 0), 1);
+	front_alive(&front);
+}
+END_TEST
+
+/* A refused message has not set the ring up anew. */
+START_TEST(f43_what_is_refused_after_a_reset_keeps_the_position)
+{
+	bring_up(FEATURES, PF_QUIET);
+	front_roundtrip(&front, &ring);
+	device.mode = DEVICE_HOLD;
+	front_ring_request(&ring, 0x20000, 16, 0x21000, 16);
+	front_ring_kick(&ring);
+	front_pump(&front);
+	front_set_u64(&front, VU_SET_STATUS, 0);
+	front_refused_state(&front, VU_SET_VRING_NUM, 0, 0);
+	front_refused_state(&front, VU_SET_VRING_NUM, 0, 40000);
+	device_release(&device);
+	ck_assert(front_ring_used(&ring, NULL, NULL));
+	ck_assert_uint_eq(front_get_base(&front, 0), 2);
+	/* and this one does */
+	front_set_state(&front, VU_SET_VRING_NUM, 0, 16);
+	ck_assert_uint_eq(front_get_base(&front, 0), 0);
+}
+END_TEST
+
 /* F44: resets */
 START_TEST(f44_resets_in_mid_traffic_twice_and_before_all_are_harmless)
 {
@@ -2268,6 +2320,8 @@ int main(void)
 	tcase_add_test(tc, f41_protocol_features_may_narrow_and_unoffered_ones_are_refused);
 	tcase_add_test(tc, f42_features_that_were_not_offered_or_change_under_a_ring_are_refused);
 	tcase_add_test(tc, f43_a_status_may_go_anywhere_and_0_resets_in_mid_traffic);
+	tcase_add_test(tc, f43_memory_that_changes_after_a_reset_is_not_the_ring_s);
+	tcase_add_test(tc, f43_what_is_refused_after_a_reset_keeps_the_position);
 	tcase_add_test(tc, f44_resets_in_mid_traffic_twice_and_before_all_are_harmless);
 	tcase_add_test(tc, f45_messages_for_what_the_device_does_not_do_are_refused);
 

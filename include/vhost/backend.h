@@ -26,7 +26,8 @@
  * - A back-end is used by one thread at a time. With VHOST_BACKEND_THREADS its rings
  *   may each be used by another thread at the same time (<vhost/vring.h>).
  * - Nothing blocks, no lock is held while a callback runs, and every call, the last
- *   vhost_backend_unref() included, may be made from any callback.
+ *   vhost_backend_unref() included, may be made from any callback but mem_unmap. (An eventfd
+ *   is shared with the front-end, which can make it block again: vhost-backend(7).)
  * - File descriptors passed in are borrowed: the library duplicates what it keeps.
  * - What a front-end does wrong is answered to the front-end (and told to the log
  *   hook): a bad message is refused and changes nothing, a bad ring is broken alone,
@@ -97,7 +98,8 @@ extern "C" {
  * @set_features: the driver accepted @features. Not called again when only the logging
  *                of dirty memory changes
  * @set_status:   the driver's device status changed (VIRTIO 1.3, 2.1)
- * @reset:        the device goes back to its initial state; the rings have stopped
+ * @reset:        the device goes back to its initial state; the rings have stopped. Requests
+ *                may still be in flight: finish and push them as ever
  * @queue_start:  the ring can be used from now on: it is started and enabled. With
  *                VHOST_BACKEND_THREADS the place to hand it to its thread
  * @queue_ready:  there may be requests: the driver notified, or the ring was just
@@ -118,8 +120,11 @@ extern "C" {
  *                still served; the result is told at CHECK_DEVICE_STATE
  * @mem_changed:  the guest's memory changed; see vhost_backend_get_mem()
  * @mem_map:      map a region in the program's own way, such as a Xen grant, into
- *                *@ret; @desc->iova is the guest address
- * @mem_unmap:    undo that
+ *                *@ret; @desc->iova is the guest address. -ENOTSUP has the region mapped
+ *                from its file as usual
+ * @mem_unmap:    undo that. It may come from vhost_vring_push(), and so in a ring's
+ *                thread, when the last request goes that had the memory; it must not call the
+ *                library
  * @send_rarp:    announce the guest with the address @mac, of 6 bytes, on the network
  * @set_mtu:      the guest's MTU in bytes
  * @create_crypto_session: @desc of @size bytes describes it, *@ret becomes its id. May be
@@ -220,7 +225,8 @@ vhost_backend_t *vhost_backend_unref(vhost_backend_t *be);
  *
  * One front-end is served at a time, others wait for their turn in the socket's queue.
  * A socket that nobody listens on any more is replaced. The socket is removed when the
- * back-end is closed.
+ * back-end is closed. A front-end that cannot be accepted for want of descriptors is tried
+ * again whenever vhost_backend_process() is called, and when another one comes.
  *
  * Return: 0; -EADDRINUSE if somebody listens there, or a file is there that is no socket;
  *         -EALREADY if the back-end has a socket; -ENAMETOOLONG; or an errno of

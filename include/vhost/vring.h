@@ -100,9 +100,10 @@ int vhost_vring_pop(vhost_vring_t *vr, struct vhost_req *reqs, unsigned int n);
  * they were popped. What was written is marked in the dirty log while there is one.
  * @written is cut to @in_len. The driver is not notified: see vhost_vring_notify().
  *
- * A request that was popped before the ring was stopped, or before the connection
- * ended, is dropped without a word: the driver has forgotten it, or the record of what
- * is in flight has it done again.
+ * While a front-end waits for a ring that it stops, requests in flight are still given
+ * back. One of an earlier run of the ring, or from before the connection ended, is dropped
+ * without a word: the driver has forgotten it, or the record of what is in flight has it
+ * done again.
  *
  * Return: 0; -EINVAL for a request that is not in flight, or one out of order with
  *         VIRTIO_F_IN_ORDER: those before it are pushed, it and those after are not;

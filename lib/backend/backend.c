@@ -256,6 +256,8 @@ void be_disconnect(struct vhost_backend *be, int status)
 	vu_chan_close(&be->main);
 	be->main_events = 0;
 	be->main_first = false;
+	/* first: a ring's thread may wait for a page that nobody brings any more */
+	session_postcopy_over(be);
 	for (i = 0; i < be->ops.max_queues; i++) {
 		be->vrings[i]->stopping = false;
 		vr_stop(be->vrings[i]);
@@ -277,7 +279,7 @@ void be_reset_device(struct vhost_backend *be, bool by_driver)
 	uint64_t session = be->session;
 	unsigned int i;
 
-	for (i = 0; i < be->ops.max_queues; i++)
+	for (i = 0; i < be->ops.max_queues && be->session == session; i++)
 		(by_driver ? vr_retire : vr_reset)(be->vrings[i]);
 	if (be->session != session)
 		return;
@@ -289,7 +291,7 @@ void be_reset_device(struct vhost_backend *be, bool by_driver)
 	be->inflight = NULL;
 	vr_iotlb_lock(be);
 	iotlb_clear(&be->iotlb);
-	vr_iotlb_unlock(be);
+	vr_iotlb_unlock(be, false);
 	be_call(be, reset, be);
 }
 
@@ -386,6 +388,11 @@ static void kick_event(struct vhost_backend *be, unsigned int index)
 	vr_kick(vr);
 }
 
+static bool anything_due(const struct vhost_backend *be)
+{
+	return be->due[0] | be->due[1] | be->due[2] | be->due[3];
+}
+
 /* Take what has happened, from all sources. */
 static void take_events(struct vhost_backend *be)
 {
@@ -399,7 +406,9 @@ static void take_events(struct vhost_backend *be)
 
 		switch ((enum be_source)(source >> 32)) {
 		case BE_WAKE:
-			take_wake(be);
+			/* rings that are due wake us again: as well stay awake */
+			if (!anything_due(be))
+				take_wake(be);
 			vr_collect(be);
 			if (be->session == session)
 				channel_process(be, 0);
@@ -421,11 +430,6 @@ static void take_events(struct vhost_backend *be)
 			break;
 		}
 	}
-}
-
-static bool anything_due(const struct vhost_backend *be)
-{
-	return be->due[0] | be->due[1] | be->due[2] | be->due[3];
 }
 
 static void greet(struct vhost_backend *be)

@@ -67,6 +67,7 @@ struct vhost_vring {
 	bool drained;			/* draining, and the last request has come back */
 	bool broke;			/* broken since the back-end's thread looked last */
 	bool missed;			/* a translation is missing: @asked */
+	bool waited;			/* until what was asked was forgotten */
 	struct vring_miss asked;	/* what the front-end was, or is to be asked for */
 	char error[192];
 	bool left;			/* one of drained, broke, missed, inband_call; atomic */
@@ -296,7 +297,11 @@ void vr_kick(struct vhost_vring *vr);
 void vr_memory_changed(struct vhost_backend *be);
 void vr_log_changed(struct vhost_backend *be);
 void vr_iotlb_lock(struct vhost_backend *be);
-void vr_iotlb_unlock(struct vhost_backend *be);	/* forgets what was remembered, retries */
+/* Forgets what was remembered, and retries; @more: there are translations that were not. */
+void vr_iotlb_unlock(struct vhost_backend *be, bool more);
+
+/* The channel is another one. */
+void vr_channel_changed(struct vhost_backend *be);
 
 /* What rings left for the back-end's thread: in-band notifications, misses, errors, drains. */
 void vr_collect(struct vhost_backend *be);
@@ -335,6 +340,8 @@ int session_set_inflight(struct vhost_backend *be, const struct vu_msg *msg);
 int session_postcopy(struct vhost_backend *be, const struct vu_msg *msg);
 int session_device_state(struct vhost_backend *be, const struct vu_msg *msg);
 bool session_can_postcopy(void);
+/* Nothing faults any more; threads that wait for pages go on. */
+void session_postcopy_over(struct vhost_backend *be);
 
 /* ---------------------------------------------------------------- channel.c */
 

@@ -91,11 +91,13 @@ void channel_forget_shmem(struct vhost_backend *be)
 	}
 }
 
-/* What the front-end refused is not mapped, or still is. */
+/* What the front-end refused, or was never asked, is not mapped, or still is. */
 static void shmem_refused(struct vhost_backend *be, const struct be_request *q)
 {
 	struct vu_mmap w;
 
+	if (q->request != VU_BACKEND_SHMEM_MAP && q->request != VU_BACKEND_SHMEM_UNMAP)
+		return;
 	memcpy(&w, q->payload, sizeof(w));
 	if (q->request == VU_BACKEND_SHMEM_MAP)
 		shmem_remove(be, w.shmid, w.shm_offset, w.len);
@@ -299,10 +301,12 @@ int channel_open(struct vhost_backend *be, int fd)
 	be_trace(be, c);
 	/* What was asked on the old one is not answered any more. */
 	channel_close(be, -ENOTCONN);
-	if (be->session == session)
-		be->channel = c;
-	else
+	if (be->session != session) {
 		drop(be, c);
+		return 0;
+	}
+	be->channel = c;
+	vr_channel_changed(be);
 	return 0;
 }
 
@@ -319,8 +323,10 @@ void channel_close(struct vhost_backend *be, int status)
 		finish(be, q, -EALREADY, -1);
 	while ((q = pop(&sent)))
 		finish(be, q, status, -1);
-	while ((q = pop(&waiting)))
+	while ((q = pop(&waiting))) {
+		shmem_refused(be, q);
 		finish(be, q, status, -1);
+	}
 }
 
 static void broken(struct vhost_backend *be, int level, const char *why)
@@ -367,8 +373,7 @@ static void take_answer(struct vhost_backend *be, const struct vu_msg *msg)
 	if (status < 0) {
 		be_log(be, VHOST_LOG_WARNING, "the front-end refused %s (it answered %llu)",
 		       name_of(q->request), (unsigned long long)value);
-		if (q->request == VU_BACKEND_SHMEM_MAP || q->request == VU_BACKEND_SHMEM_UNMAP)
-			shmem_refused(be, q);
+		shmem_refused(be, q);
 	}
 	finish(be, q, status, fd);
 }

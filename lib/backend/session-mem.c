@@ -154,16 +154,6 @@ static void drop_regions(struct guest_region **regions, unsigned int n)
 
 /* ----------------------------------------------------------------------- maps */
 
-static bool has_region(const struct guest_map *map, const struct guest_region *region)
-{
-	unsigned int i;
-
-	for (i = 0; map && i < map->n; i++)
-		if (map->by_guest.spans[i].region == region)
-			return true;
-	return false;
-}
-
 /* Translations into what is no memory any more are to be asked for anew. */
 static void forget_translations(struct vhost_backend *be, const struct guest_region *region)
 {
@@ -185,7 +175,7 @@ static void forget_region(struct vhost_backend *be, const struct guest_region *r
 		return;
 	vr_iotlb_lock(be);
 	forget_translations(be, region);
-	vr_iotlb_unlock(be);
+	vr_iotlb_unlock(be, false);
 }
 
 void session_set_map(struct vhost_backend *be, struct guest_map *map)
@@ -196,7 +186,7 @@ void session_set_map(struct vhost_backend *be, struct guest_map *map)
 
 	be->map = map;
 	for (i = 0; old && i < old->n && be->session == session; i++)
-		if (!has_region(map, old->by_guest.spans[i].region))
+		if (!guest_map_has(map, old->by_guest.spans[i].region))
 			forget_region(be, old->by_guest.spans[i].region);
 	if (be->session == session)
 		vr_memory_changed(be);
@@ -213,7 +203,7 @@ static bool same_regions(const struct guest_map *map, struct guest_region *const
 
 	if (!map || map->n != n)
 		return false;
-	for (i = 0; i < n && has_region(map, regions[i]); i++)
+	for (i = 0; i < n && guest_map_has(map, regions[i]); i++)
 		;
 	return i == n;
 }
@@ -359,7 +349,7 @@ void session_mem_clear(struct vhost_backend *be)
 {
 	vr_iotlb_lock(be);
 	iotlb_clear(&be->iotlb);
-	vr_iotlb_unlock(be);
+	vr_iotlb_unlock(be, false);
 	if (be->map)
 		session_set_map(be, NULL);
 }
@@ -383,7 +373,7 @@ static int iotlb_change(struct vhost_backend *be, const struct vu_iotlb *m)
 		iotlb_clear(&be->iotlb);	/* all of it has no size of 64 bits */
 	else
 		iotlb_remove(&be->iotlb, m->iova, last);
-	vr_iotlb_unlock(be);
+	vr_iotlb_unlock(be, m->type == VU_IOTLB_UPDATE);
 	return r < 0 ? be_fail(be, r, "IOTLB_MSG: 0x%llx bytes at 0x%llx with the permissions %u "
 			       "were not taken: %s", (unsigned long long)m->size,
 			       (unsigned long long)m->iova, m->perm, strerror(-r)) : 0;

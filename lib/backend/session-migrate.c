@@ -201,7 +201,21 @@ static void unregister_map(struct vhost_backend *be, const struct guest_map *map
 		session_postcopy_unregister(be, map->by_guest.spans[i].region);
 }
 
-static void postcopy_over(struct vhost_backend *be)
+/* The map that was to be is not: regions of the one that is go on to fault. */
+static void drop_postcopy_map(struct vhost_backend *be, struct guest_map *map)
+{
+	unsigned int i;
+
+	for (i = 0; map && i < map->n; i++) {
+		struct guest_region *region = map->by_guest.spans[i].region;
+
+		if (!guest_map_has(be->map, region))
+			session_postcopy_unregister(be, region);
+	}
+	guest_map_unref(map);
+}
+
+void session_postcopy_over(struct vhost_backend *be)
 {
 	/* The front-end has the userfaultfd, too: to close ours would not be enough. */
 	unregister_map(be, be->map);
@@ -251,7 +265,7 @@ int session_postcopy(struct vhost_backend *be, const struct vu_msg *msg)
 	default:
 		if (be->postcopy == POSTCOPY_NONE)
 			return be_fail(be, -EINVAL, "POSTCOPY_END: no postcopy is under way");
-		postcopy_over(be);
+		session_postcopy_over(be);
 		return session_answered(session_reply_u64(be, VU_POSTCOPY_END, 0));
 	}
 }
@@ -278,8 +292,7 @@ int session_postcopy_ack(struct vhost_backend *be, const struct vu_msg *msg)
 	if ((msg->hdr.flags & VU_VERSION_MASK) != VU_VERSION ||
 	    msg->hdr.request != be->late_request || msg->n_fds ||
 	    (msg->hdr.size && msg->hdr.size != sizeof(value))) {
-		unregister_map(be, map);
-		guest_map_unref(map);
+		drop_postcopy_map(be, map);
 		return be_fail(be, -EPROTO, "postcopy: the front-end was told where its memory is, "
 			       "and has to say that it is ready with %s, not with %s (%u bytes, "
 			       "%u descriptors)", session_name(be->late_request),
@@ -287,8 +300,7 @@ int session_postcopy_ack(struct vhost_backend *be, const struct vu_msg *msg)
 	}
 	memcpy(&value, msg->payload, msg->hdr.size);
 	if (value) {
-		unregister_map(be, map);
-		guest_map_unref(map);
+		drop_postcopy_map(be, map);
 		be_fail(be, -EPROTO, "postcopy: the front-end says that it cannot serve faults "
 			"(%llu): the memory stays as it was", (unsigned long long)value);
 		return 0;
@@ -387,8 +399,6 @@ int session_device_state(struct vhost_backend *be, const struct vu_msg *msg)
 
 VHOST_EXPORT int vhost_backend_state_done(vhost_backend_t *be, int status)
 {
-	int r;
-
 	if (be->transfer != STATE_RUNNING)
 		return be_fail(be, -ENOENT, "nothing is to be answered");
 	be->transfer = STATE_DONE;
@@ -397,11 +407,7 @@ VHOST_EXPORT int vhost_backend_state_done(vhost_backend_t *be, int status)
 		return 0;
 	be_enter(be);
 	be->late = LATE_NONE;
-	r = reply_state(be);
-	if (r < 0)
-		be_disconnect(be, r);
-	else
-		be_wake(be);
+	session_answer_sent(be, reply_state(be));
 	be_leave(be);
 	return 0;
 }
@@ -410,7 +416,7 @@ VHOST_EXPORT int vhost_backend_state_done(vhost_backend_t *be, int status)
 
 void session_migrate_clear(struct vhost_backend *be)
 {
-	postcopy_over(be);
+	session_postcopy_over(be);
 	dirty_log_unref(TAKE_PTR(be->log));
 	close_fd(&be->log_fd);
 	inflight_area_unref(TAKE_PTR(be->inflight));

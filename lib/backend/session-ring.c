@@ -59,12 +59,12 @@ int session_set_vring_num(struct vhost_backend *be, const struct vu_msg *msg)
 	vr = ring_and_state(be, msg, &state);
 	if (!vr)
 		return -EINVAL;
-	vr_renew(vr);
-	if (vr->run)
-		return ring_is_busy(vr, msg);
 	if (!state.num || state.num > be->ops.max_queue_size)
 		return be_fail(be, -EINVAL, "SET_VRING_NUM: ring %u cannot have %u descriptors: 1 "
 			       "to %u", state.index, state.num, be->ops.max_queue_size);
+	vr_renew(vr);
+	if (vr->run)
+		return ring_is_busy(vr, msg);
 	was = vr->size;
 	vr->size = state.num;
 	r = ring_update(vr, msg);
@@ -78,7 +78,8 @@ int session_set_vring_addr(struct vhost_backend *be, const struct vu_msg *msg)
 	struct vring_areas areas, were;
 	struct vu_vring_addr addr;
 	struct vhost_vring *vr;
-	bool was_set;
+	bool was_set, was_logged;
+	uint64_t log_was;
 	int r;
 
 	memcpy(&addr, msg->payload, sizeof(addr));
@@ -97,21 +98,24 @@ int session_set_vring_addr(struct vhost_backend *be, const struct vu_msg *msg)
 		return ring_is_busy(vr, msg);
 	were = vr->areas;
 	was_set = vr->areas_set;
+	was_logged = vr->log_used;
+	log_was = vr->log_guest;
 	vr->areas = areas;
 	vr->areas_set = true;
-	if (!vr->run) {
-		r = ring_update(vr, msg);
-		if (r < 0) {
-			vr->areas = were;
-			vr->areas_set = was_set;
-		}
-		if (r)
-			return r;
-	}
 	vr->log_used = addr.flags & VU_VRING_ADDR_LOG;
 	vr->log_guest = addr.log;
-	vr_log_changed(be);
-	return 0;
+	if (vr->run) {
+		vr_log_changed(be);
+		return 0;
+	}
+	r = ring_update(vr, msg);
+	if (r < 0) {
+		vr->areas = were;
+		vr->areas_set = was_set;
+		vr->log_used = was_logged;
+		vr->log_guest = log_was;
+	}
+	return r;
 }
 
 int session_set_vring_base(struct vhost_backend *be, const struct vu_msg *msg)
@@ -124,13 +128,13 @@ int session_set_vring_base(struct vhost_backend *be, const struct vu_msg *msg)
 	vr = ring_and_state(be, msg, &state);
 	if (!vr)
 		return -EINVAL;
-	vr_renew(vr);
-	if (vr->run)
-		return ring_is_busy(vr, msg);
 	/* free-running: not bounded by the ring's size */
 	if (be->features_set && !(be->acked & F_RING_PACKED) && state.num > UINT16_MAX)
 		return be_fail(be, -EINVAL, "SET_VRING_BASE: ring %u is split: its base has 16 "
 			       "bits, and 0x%x has more", state.index, state.num);
+	vr_renew(vr);
+	if (vr->run)
+		return ring_is_busy(vr, msg);
 	was = vr->base;
 	vr->base = state.num;
 	r = ring_update(vr, msg);
@@ -161,7 +165,6 @@ int session_get_vring_base(struct vhost_backend *be, const struct vu_msg *msg)
 	busy = vr_stop(vr);
 	if (be->session != session)
 		return SESSION_ANSWERED;
-	vr->started = false;
 	vr_set_kick(vr, -1);
 	if (busy) {
 		be->late = LATE_DRAIN;
@@ -169,7 +172,6 @@ int session_get_vring_base(struct vhost_backend *be, const struct vu_msg *msg)
 		be->late_ring = vr->index;
 		return SESSION_ANSWERED;
 	}
-	vr->stopping = false;
 	r = reply_base(vr);
 	return session_answered(r);
 }
@@ -184,7 +186,6 @@ void session_drained(struct vhost_backend *be)
 	if (vr->run)
 		return;
 	be->late = LATE_NONE;
-	vr->stopping = false;
 	session_answer_sent(be, reply_base(vr));
 }
 
@@ -210,6 +211,7 @@ static int ring_fd(struct vhost_backend *be, const struct vu_msg *msg, struct vh
 
 int session_set_vring_kick(struct vhost_backend *be, const struct vu_msg *msg)
 {
+	uint64_t session = be->session;
 	struct vhost_vring *vr;
 	bool was_started;
 	int fd, r = ring_fd(be, msg, &vr, &fd);
@@ -219,6 +221,8 @@ int session_set_vring_kick(struct vhost_backend *be, const struct vu_msg *msg)
 	vr_renew(vr);
 	was_started = vr->started;
 	vr_set_kick(vr, fd);
+	if (be->session != session)
+		return SESSION_ANSWERED;
 	vr->started = true;
 	r = ring_update(vr, msg);
 	if (r < 0 && !was_started) {

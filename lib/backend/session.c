@@ -46,12 +46,8 @@ static uint64_t impossible_features(const struct vhost_backend *be)
 
 void session_init(struct vhost_backend *be)
 {
-	uint64_t mask = be->ops.protocol_features;
-
 	be->offered = be->ops.features | (VHOST_BACKEND_FEATURES & ~be->ops.features_off);
-	if (!mask)
-		mask = VHOST_USER_PROTOCOL_DEFAULT;
-	be->offered_pf = mask & VHOST_USER_PROTOCOL_ALL & ~impossible_features(be);
+	be->offered_pf = be->ops.protocol_features & VHOST_USER_PROTOCOL_ALL & ~impossible_features(be);
 	/* "an error to negotiate this feature without" the two others */
 	if (!(be->offered_pf & PF(BACKEND_REQ)) || !(be->offered_pf & PF(REPLY_ACK)))
 		be->offered_pf &= ~PF(INBAND_NOTIFICATIONS);

@@ -297,8 +297,11 @@ static void call_stop(struct vhost_vring *vr)
 	be_call(be, queue_stop, vr);
 }
 
-static int cannot_start(struct vhost_vring *vr, int r)
+static int cannot_start(struct vhost_vring *vr, int r, const char *why)
 {
+	vr_lock(vr);
+	snprintf(vr->error, sizeof(vr->error), "%s", why);
+	vr_unlock(vr);
 	be_fail(vr->be, r, "queue %u cannot be started: %s", vr->index, vr->error);
 	if (vr->err_fd >= 0)
 		signal_fd(vr->err_fd);
@@ -333,18 +336,21 @@ static int start(struct vhost_vring *vr)
 {
 	struct vhost_backend *be = vr->be;
 	struct vring_run *run = NULL;
+	char why[sizeof(vr->error)] = "";
 	struct vring_memory mem;
+	bool notify = false;
 	void *areas[3];
 	int r;
 
 	get_memory(be, &mem);
-	r = find_areas(vr, &mem, areas, vr->error, sizeof(vr->error));
+	r = find_areas(vr, &mem, areas, why, sizeof(why));
 	if (r == -EAGAIN)
 		return 0;
 	if (r < 0)
-		return cannot_start(vr, r);
+		return cannot_start(vr, r, why);
 	vr_lock(vr);
 	r = reserve_old(vr);
+	notify = vr->notify;
 	vr_unlock(vr);
 	if (!r) {
 		struct vring_config config = {
@@ -358,19 +364,18 @@ static int start(struct vhost_vring *vr)
 			.inflight = be->inflight,
 			.index = vr->index,
 			.id = ++be->next_run,
-			.notify = vr->notify,
+			.notify = notify,
 		};
 
-		vr->error[0] = '\0';
-		r = vring_run_new(&config, &mem, &run, vr->error, sizeof(vr->error));
+		r = vring_run_new(&config, &mem, &run, why, sizeof(why));
 	}
-	if (r < 0) {
-		if (r == -ENOMEM)
-			snprintf(vr->error, sizeof(vr->error), "out of memory");
-		return cannot_start(vr, r);
-	}
+	if (r < 0)
+		return cannot_start(vr, r, r == -ENOMEM ? "out of memory" : why);
 	vr_lock(vr);
 	vr->run = run;
+	/* said by the ring's thread in the meantime */
+	if (vr->notify != notify)
+		vring_set_notify(run, vr->notify);
 	vr->run_id = be->next_run;
 	vr->budget = UINT_MAX;
 	vr->again = vr->broken = vr->broke = vr->missed = false;
@@ -534,8 +539,9 @@ static void __attribute__((cold)) note_broken(struct vhost_vring *vr)
  * Find the ring in the memory as it is now. When it is not there, the ring rests until it
  * is: front-ends replace a region by taking it away first.
  */
-static void remap(struct vhost_vring *vr)
+static void remap(struct vhost_vring *vr, bool more)
 {
+	bool tell = more || vr->unmapped || vr->waited;
 	char why[sizeof(vr->error)];
 	struct vring_memory mem;
 	void *areas[3];
@@ -556,29 +562,34 @@ static void remap(struct vhost_vring *vr)
 		       r == -EAGAIN ? "its addresses are not known now" : why);
 	}
 	vr->unmapped = r < 0;
+	vr->waited = false;
 	set_live(vr);
-	if (vr->told && vr->live)
+	if (tell && vr->told && vr->live)
 		tell_ready(vr);
 }
 
-/* Rings that wait are tried again; those that run get what has changed. */
-static void retry(struct vhost_backend *be)
+/*
+ * Rings that wait are tried again; those that run get what has changed. @more: what they
+ * could not reach before may be there now.
+ */
+static void retry(struct vhost_backend *be, bool more)
 {
 	unsigned int i;
 
 	for (i = 0; i < be->ops.max_queues; i++) {
 		struct vhost_vring *vr = be->vrings[i];
 
-		if (vr->run)
-			remap(vr);
-		else
+		/* what a retired ring has in flight keeps what it has */
+		if (vr->run && !vr->retired)
+			remap(vr, more);
+		else if (!vr->run)
 			vr_update(vr);
 	}
 }
 
 void vr_memory_changed(struct vhost_backend *be)
 {
-	retry(be);
+	retry(be, true);
 }
 
 void vr_log_changed(struct vhost_backend *be)
@@ -591,7 +602,7 @@ void vr_log_changed(struct vhost_backend *be)
 		struct vhost_vring *vr = be->vrings[i];
 
 		vr_lock(vr);
-		if (vr->run)
+		if (vr->run && !vr->retired)
 			vring_set_log(vr->run, mem.log, mem.log && vr->log_used, vr->log_guest);
 		vr_unlock(vr);
 	}
@@ -605,7 +616,7 @@ void vr_iotlb_lock(struct vhost_backend *be)
 		vr_lock(be->vrings[i]);
 }
 
-void vr_iotlb_unlock(struct vhost_backend *be)
+void vr_iotlb_unlock(struct vhost_backend *be, bool more)
 {
 	unsigned int i;
 
@@ -614,11 +625,34 @@ void vr_iotlb_unlock(struct vhost_backend *be)
 
 		if (vr->run)
 			vring_iotlb_changed(vr->run);
+		vr->waited |= vr->asked.waiting;
 		vr->asked.waiting = false;
 		vr_unlock(vr);
 	}
 	if (be->acked & F_ACCESS_PLATFORM)
-		retry(be);
+		retry(be, more);
+}
+
+/*
+ * What was on its way on the old one is not answered any more: what rings wait for is asked
+ * for again, and drivers are notified once more.
+ */
+void vr_channel_changed(struct vhost_backend *be)
+{
+	unsigned int i;
+
+	for (i = 0; i < be->ops.max_queues; i++) {
+		struct vhost_vring *vr = be->vrings[i];
+
+		vr_lock(vr);
+		vr->waited |= vr->asked.waiting;
+		vr->asked.waiting = false;
+		if (vr->run && vr->inband && vr->call_fd < 0)
+			signal_call(vr);
+		vr_unlock(vr);
+	}
+	if (be->acked & F_ACCESS_PLATFORM)
+		retry(be, false);
 }
 
 /* ------------------------------------------------- what rings leave, and serving */
@@ -632,7 +666,8 @@ void vr_collect(struct vhost_backend *be)
 		bool call, broke, missed, drained;
 		char why[sizeof(vr->error)];
 
-		if (!__atomic_exchange_n(&vr->left, false, __ATOMIC_ACQ_REL))
+		if (!__atomic_load_n(&vr->left, __ATOMIC_RELAXED) ||
+		    !__atomic_exchange_n(&vr->left, false, __ATOMIC_ACQ_REL))
 			continue;
 		vr_lock(vr);
 		drained = vr->drained && vr->draining;

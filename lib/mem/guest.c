@@ -602,6 +602,16 @@ void guest_map_unref(struct guest_map *map)
 		map_free(map);
 }
 
+bool guest_map_has(const struct guest_map *map, const struct guest_region *region)
+{
+	const struct guest_span *span;
+
+	if (!map)
+		return false;
+	span = guest_index_find(&map->by_guest, map->n, region->guest);
+	return span && span->region == region;
+}
+
 bool guest_map_is_dead(const struct guest_map *map)
 {
 	unsigned int i;

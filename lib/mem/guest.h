@@ -94,6 +94,9 @@ int guest_map_new(struct guest_region *const *regions, unsigned int n, struct gu
 struct guest_map *guest_map_ref(struct guest_map *map);
 void guest_map_unref(struct guest_map *map);		/* NULL is fine */
 
+/* Is this very region in it? A map of NULL has none. */
+bool guest_map_has(const struct guest_map *map, const struct guest_region *region);
+
 /* The span that has @addr, or NULL. In guest.c: for what is not the hot path. */
 const struct guest_span *guest_index_find_slow(const struct guest_index *index, unsigned int n,
 					       uint64_t addr);
